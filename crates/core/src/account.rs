@@ -1,0 +1,90 @@
+//! Who may speak to us: accounts, their roles, their sessions. This file must not hash passwords or make tokens
+//! (that needs randomness); it only holds what came of it.
+
+use crate::contact::{Email, Phone};
+use crate::digest::Digest;
+use crate::id::UserId;
+use crate::locale::Locale;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What an account may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Buys.
+    Customer,
+    /// Buys through a platform; the same rights as a customer.
+    Student,
+    /// Works on orders.
+    Staff,
+    /// Works on everything.
+    Admin,
+}
+
+impl Role {
+    /// Every role, for documentation and tests.
+    pub const ALL: [Self; 4] = [Self::Customer, Self::Student, Self::Staff, Self::Admin];
+
+    /// The name used in JSON, storage and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Student => "student",
+            Self::Staff => "staff",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The role of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
+    /// Whether the role may see and move other people's orders.
+    pub const fn is_staff(self) -> bool {
+        matches!(self, Self::Staff | Self::Admin)
+    }
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Its id.
+    pub id: UserId,
+    /// Its one e-mail address, unique among accounts.
+    pub email: Email,
+    /// The password as a PHC string (argon2id), never the password.
+    pub password_hash: String,
+    /// What it may do.
+    pub role: Role,
+    /// How the person wants to be called.
+    pub name: Option<String>,
+    /// The phone number for SMS.
+    pub phone: Option<Phone>,
+    /// The language of mails and pages.
+    pub locale: Locale,
+    /// The push token of the person's device.
+    pub fcm_token: Option<String>,
+    /// Made by `ordermill dev`: such a row must never open a production server.
+    pub is_dev: bool,
+    /// When it registered.
+    pub created_at: Timestamp,
+    /// Counts the writes of this row, from 1.
+    pub version: i64,
+}
+
+/// A signed-in device. The token itself is never stored, only its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// SHA-256 of the token.
+    pub token: Digest,
+    /// Whose session it is.
+    pub user_id: UserId,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Begun by `ordermill dev`.
+    pub is_dev: bool,
+}

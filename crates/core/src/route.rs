@@ -1,0 +1,33 @@
+//! Who hears of an event: from one event of an order to the jobs that only the consumers it concerns get.
+//! This file must not do any of the work; a consumer that has nothing to do gets no job.
+
+use crate::event::{Event, EventKind};
+use crate::job::{JobKey, NewJob, Payload, Queue};
+use crate::order::Order;
+use serde::{Deserialize, Serialize};
+
+/// Which consumers this installation has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routing {
+    /// Whether customers get mail.
+    pub email: bool,
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self { email: true }
+    }
+}
+
+/// The jobs that an event of an order causes. The job's identity is (queue, order, number of the event), so that
+/// deciding twice never queues twice.
+pub fn route(event: &Event, order: &Order, routing: Routing) -> Vec<NewJob> {
+    let group = || event.order_id.to_string();
+    match event.kind {
+        EventKind::OrderPaid if routing.email => {
+            let payload = Payload::EmailOrderPaid { order_id: order.id };
+            vec![NewJob::new(JobKey::new(Queue::Email, group(), event.seq), &payload)]
+        }
+        _ => Vec::new(),
+    }
+}
