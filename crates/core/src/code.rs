@@ -9,7 +9,7 @@ pub fn format(prefix: &str, number: i64) -> String {
     format!("{prefix}{number:0>DIGITS_MIN$}")
 }
 
-/// The number in a code, if the text is exactly what [`format`] makes for some number, its prefix in any case: a digit
+/// The number in a code, if the text is exactly what [`format()`] makes for some number, its prefix in any case: a digit
 /// more or less, padding beyond six digits or anything around it is no code.
 pub fn parse_number(prefix: &str, text: &str) -> Option<i64> {
     let (head, digits) = text.split_at_checked(prefix.len())?;
