@@ -1,0 +1,1 @@
+//! A [`Message`] as the bytes of a mail. This file must not open a connection.
