@@ -1,0 +1,158 @@
+//! Registering, signing in, knowing who asks. Tokens are opaque and only their digest is kept; passwords are argon2id.
+
+mod passwords;
+mod profile;
+mod sessions;
+
+pub use passwords::PasswordHasher;
+pub use profile::{ProfileEdit, edit_profile};
+pub use sessions::SessionCache;
+
+use super::commit::commit;
+use super::{App, Fault};
+use crate::config::Mode;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ordermill_core::account::{Role, Session, User};
+use ordermill_core::change::{Change, Key, Row};
+use ordermill_core::contact::{Email, Phone};
+use ordermill_core::digest::Digest;
+use ordermill_core::locale::Locale;
+use ordermill_core::refusal::Refusal;
+use ordermill_core::time::Timestamp;
+use ordermill_store::CommitError;
+use std::sync::Arc;
+
+/// The shortest password, in characters.
+pub const PASSWORD_MIN: usize = 8;
+/// The longest password, in characters: hashing must not be a way to keep us busy.
+pub const PASSWORD_MAX: usize = 128;
+
+/// A new account.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// Its e-mail address.
+    pub email: Email,
+    /// Its password in the clear; goes no further than the hasher.
+    pub password: String,
+    /// What it may do.
+    pub role: Role,
+    /// The person's name.
+    pub name: Option<String>,
+    /// The person's phone number.
+    pub phone: Option<Phone>,
+    /// The language of mails.
+    pub locale: Locale,
+    /// Made by `dev`.
+    pub is_dev: bool,
+}
+
+/// Somebody signed in.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    /// Who.
+    pub user: User,
+    /// The token, told once and never stored.
+    pub token: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// Makes an account and signs it in, in one commit.
+pub async fn register(app: &App, registration: Registration) -> Result<SignedIn, Fault> {
+    check_password(&registration.password)?;
+    // Looked up first only to spare the hashing; the guard on the address decides.
+    if app.store.get(&Key::UserEmail(registration.email.as_str().to_owned())).await?.is_some() {
+        return Err(Refusal::EmailTaken.into());
+    }
+    let password_hash = app.passwords.hash(registration.password).await?;
+    let user = User {
+        id: app.user_id(),
+        email: registration.email,
+        password_hash,
+        role: registration.role,
+        name: registration.name,
+        phone: registration.phone,
+        locale: registration.locale,
+        fcm_token: None,
+        is_dev: registration.is_dev,
+        created_at: app.now(),
+        version: 1,
+    };
+    let (token, session) = new_session(app, &user);
+    let mut change = Change::new(app.change_id());
+    let email_key = Key::UserEmail(user.email.as_str().to_owned());
+    change.insert(Row::User(user.clone()));
+    change.insert(Row::Session(session.clone()));
+    let id = change.id;
+    match commit(app, &Arc::new(change)).await {
+        Ok(()) => {}
+        Err(CommitError::Conflict(conflict)) if conflict.was_me(id) => {}
+        Err(CommitError::Conflict(conflict)) if conflict.is_taken(&email_key) => return Err(Refusal::EmailTaken.into()),
+        Err(other) => return Err(other.into()),
+    }
+    Ok(SignedIn { user, token, expires_at: session.expires_at })
+}
+
+/// Signs somebody in. An unknown address takes as long as a wrong password.
+pub async fn login(app: &App, email: &str, password: String) -> Result<SignedIn, Fault> {
+    let user = match Email::parse(email) {
+        Some(email) => find_user(app, &email).await?,
+        None => None,
+    };
+    let hash = user.as_ref().map(|user| user.password_hash.clone());
+    let is_right = app.passwords.verify(password, hash).await?;
+    let user = user.filter(|user| is_right && may_sign_in(app, user)).ok_or(Refusal::InvalidCredentials)?;
+    let (token, session) = new_session(app, &user);
+    let mut change = Change::new(app.change_id());
+    change.insert(Row::Session(session.clone()));
+    commit(app, &Arc::new(change)).await?;
+    Ok(SignedIn { user, token, expires_at: session.expires_at })
+}
+
+/// Who a token belongs to, if it is one of ours and still good.
+pub async fn authenticate(app: &App, token: &str) -> Result<Option<User>, Fault> {
+    let digest = Digest::of(token.as_bytes());
+    let now = app.now();
+    if let Some(user) = app.sessions.get(&digest, now) {
+        return Ok(Some(user));
+    }
+    let Some((session, user)) = app.store.session(&digest).await? else { return Ok(None) };
+    if session.expires_at <= now || !may_sign_in(app, &user) {
+        return Ok(None);
+    }
+    app.sessions.insert(digest, user.clone(), now);
+    Ok(Some(user))
+}
+
+/// The account of an e-mail address.
+pub async fn find_user(app: &App, email: &Email) -> Result<Option<User>, Fault> {
+    let stored = app.store.get(&Key::UserEmail(email.as_str().to_owned())).await?;
+    Ok(stored.and_then(|stored| if let Row::User(user) = stored.row { Some(user) } else { None }))
+}
+
+/// Accounts made by `dev` never open a production server.
+fn may_sign_in(app: &App, user: &User) -> bool {
+    !user.is_dev || app.config.mode == Mode::Dev
+}
+
+fn new_session(app: &App, user: &User) -> (String, Session) {
+    let token = URL_SAFE_NO_PAD.encode(app.random::<32>());
+    let now = app.now();
+    let ttl_ms = app.config.server.session_ttl_s.saturating_mul(1_000);
+    let session = Session {
+        token: Digest::of(token.as_bytes()),
+        user_id: user.id,
+        created_at: now,
+        expires_at: now.plus_ms(ttl_ms),
+        is_dev: user.is_dev,
+    };
+    (token, session)
+}
+
+fn check_password(password: &str) -> Result<(), Refusal> {
+    match password.chars().count() {
+        PASSWORD_MIN..=PASSWORD_MAX => Ok(()),
+        _ => Err(Refusal::invalid("password", format!("a password has {PASSWORD_MIN} to {PASSWORD_MAX} characters"))),
+    }
+}

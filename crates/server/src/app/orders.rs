@@ -1,0 +1,69 @@
+//! Placing and reading orders.
+
+mod numbers;
+mod place;
+
+pub use numbers::NumberBlock;
+pub use place::{Placed, RequestKey, place};
+
+use super::{App, Fault};
+use ordermill_core::account::User;
+use ordermill_core::event::Event;
+use ordermill_core::id::OrderId;
+use ordermill_core::order::Order;
+use ordermill_core::refusal::Refusal;
+use ordermill_store::{OrderQuery, OrderRef, Page};
+
+/// The most events one answer carries.
+pub const EVENTS_MAX: usize = 500;
+
+/// Who may see which orders.
+#[derive(Debug, Clone, Copy)]
+pub enum Viewer<'a> {
+    /// Their own.
+    Customer(&'a User),
+    /// Everybody's.
+    Staff,
+}
+
+impl<'a> Viewer<'a> {
+    /// What an account may see.
+    pub const fn of(user: &'a User) -> Self {
+        if user.role.is_staff() { Self::Staff } else { Self::Customer(user) }
+    }
+
+    fn may_see(self, order: &Order) -> bool {
+        match self {
+            Self::Customer(user) => order.customer.id == Some(user.id),
+            Self::Staff => true,
+        }
+    }
+}
+
+/// One order by id or code. Another customer's order is not there, rather than forbidden.
+pub async fn find(app: &App, viewer: Viewer<'_>, id_or_code: &str) -> Result<Order, Fault> {
+    let missing = || Fault::from(Refusal::NotFound { what: "order" });
+    let by = named(app, id_or_code).ok_or_else(missing)?;
+    let order = app.store.order(&by).await?.ok_or_else(missing)?;
+    if viewer.may_see(&order) { Ok(order) } else { Err(missing()) }
+}
+
+/// What a person or a program calls an order: its id or its code.
+pub fn named(app: &App, id_or_code: &str) -> Option<OrderRef> {
+    let by_id = OrderId::parse(id_or_code).map(OrderRef::Id);
+    by_id.or_else(|| ordermill_core::code::parse_number(&app.config.orders.code_prefix, id_or_code).map(OrderRef::Number))
+}
+
+/// The orders somebody may see, newest first.
+pub async fn list(app: &App, viewer: Viewer<'_>, mut query: OrderQuery) -> Result<Page<Order>, Fault> {
+    if let Viewer::Customer(user) = viewer {
+        query.customer = Some(user.id);
+    }
+    Ok(app.store.orders(&query).await?)
+}
+
+/// An order's timeline after a number.
+pub async fn events(app: &App, viewer: Viewer<'_>, id_or_code: &str, after: i64) -> Result<Vec<Event>, Fault> {
+    let order = find(app, viewer, id_or_code).await?;
+    Ok(app.store.events(order.id, after, EVENTS_MAX).await?)
+}

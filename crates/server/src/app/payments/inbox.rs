@@ -1,0 +1,200 @@
+//! Takes a provider's webhook in: verified on its raw bytes, stored as it came, and applied in the same commit when it
+//! can be. Only then the provider hears 2xx, so nothing acknowledged is ever lost (I6).
+
+use super::ingest::{Companion, Ingested, Tidings, ingest};
+use crate::app::commit::commit;
+use crate::app::{App, Fault};
+use ordermill_core::change::{AuditEntry, Change, Key, Row};
+use ordermill_core::digest::Digest;
+use ordermill_core::event::Actor;
+use ordermill_core::id::ChangeId;
+use ordermill_core::inbox::{InboxEntry, InboxState};
+use ordermill_core::job::{JobKey, NewJob, Payload, Queue};
+use ordermill_core::payment::Provider;
+use ordermill_core::refusal::Refusal;
+use ordermill_core::stripe::{self, Meaning, SignatureFault};
+use ordermill_store::{CommitError, failpoint};
+use secrecy::ExposeSecret;
+use std::sync::Arc;
+
+/// How long an event that came before its order waits before it is tried again.
+const FIRST_RETRY_MS: i64 = 200;
+/// The longest provider event id that is believed.
+const EVENT_ID_MAX: usize = 255;
+
+/// What a webhook led to. All of these are a 2xx for the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receipt {
+    /// It is stored, in this state.
+    Stored(InboxState),
+    /// It was there already.
+    Duplicate,
+}
+
+/// Why a webhook was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookFault {
+    /// It is not from the provider, or not from now. Nothing is stored.
+    #[error("the signature does not hold: {}", .0.code())]
+    Signature(SignatureFault),
+    /// It could not be stored; the provider must send it again.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Takes one Stripe event in.
+pub async fn receive_stripe(app: &App, header: &str, body: &[u8]) -> Result<Receipt, WebhookFault> {
+    let secrets: Vec<&str> = app.config.stripe.webhook_secrets.iter().map(ExposeSecret::expose_secret).collect();
+    if let Err(fault) = stripe::verify(header, body, &secrets, app.now().unix_s()) {
+        app.metrics.webhook_signature_faults.inc();
+        return Err(WebhookFault::Signature(fault));
+    }
+    let receipt = store_event(app, Incoming::read(app, body)).await?;
+    failpoint::hit("inbox.before_2xx").map_err(|fault| Fault::Unavailable(fault.to_string()))?;
+    app.metrics.webhooks_received.inc();
+    Ok(receipt)
+}
+
+/// A received event and what it says.
+struct Incoming {
+    entry: InboxEntry,
+    meaning: Result<stripe::Event, String>,
+}
+
+impl Incoming {
+    fn read(app: &App, body: &[u8]) -> Self {
+        let meaning = stripe::parse(body).map_err(|fault| fault.to_string());
+        let digest = Digest::of(body);
+        let (event_id, kind) = match &meaning {
+            Ok(event) => (event.id.clone(), event.kind.clone()),
+            Err(_) => named(body).unwrap_or_else(|| (format!("sha256:{digest}"), String::new())),
+        };
+        let entry = InboxEntry {
+            provider: Provider::Stripe,
+            event_id,
+            kind,
+            body: String::from_utf8_lossy(body).into_owned(),
+            body_digest: digest,
+            state: InboxState::Quarantined,
+            outcome: String::new(),
+            order_id: None,
+            received_at: app.now(),
+            version: 1,
+        };
+        Self { entry, meaning }
+    }
+}
+
+/// Id and type of an event that could otherwise not be understood.
+fn named(body: &[u8]) -> Option<(String, String)> {
+    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let text = |name: &str| value.get(name).and_then(serde_json::Value::as_str).map(ToOwned::to_owned);
+    let id = text("id").filter(|id| !id.is_empty() && id.len() <= EVENT_ID_MAX && !id.contains('\0'))?;
+    let kind = text("type").filter(|kind| kind.len() <= EVENT_ID_MAX && !kind.contains('\0'));
+    Some((id, kind.unwrap_or_default()))
+}
+
+async fn store_event(app: &App, incoming: Incoming) -> Result<Receipt, Fault> {
+    let change_id = app.change_id();
+    failpoint::hit("inbox.before_commit").map_err(|fault| Fault::Unavailable(fault.to_string()))?;
+    let Incoming { entry, meaning } = incoming;
+    match meaning {
+        Err(why) => store_as(app, entry, InboxState::Quarantined, &why, change_id).await,
+        Ok(event) => match event.meaning {
+            Meaning::Ignored => store_as(app, entry, InboxState::Unrelated, "this type moves nothing", change_id).await,
+            Meaning::Hint(_) => store_as(app, entry, InboxState::Reading, "asks us to read the object", change_id).await,
+            Meaning::Fact(fact) => {
+                let tidings = Tidings { fact, links: event.links };
+                match ingest(app, &tidings, &Companion::NewEntry(entry.clone()), change_id).await? {
+                    Ingested::Applied(_) => Ok(Receipt::Stored(InboxState::Applied)),
+                    Ingested::NoOrder => store_as(app, entry, InboxState::Waiting, "its order does not exist yet", change_id).await,
+                    Ingested::NotOurs => store_as(app, entry, InboxState::Unrelated, "it names nothing of ours", change_id).await,
+                    Ingested::Duplicate(found) => duplicate(app, entry, found, change_id).await,
+                    Ingested::LostLease => Err(Fault::Internal("a webhook holds no lease".to_owned())),
+                }
+            }
+        },
+    }
+}
+
+/// Stores an event that moves no order now, with the job that will move it on if one is needed.
+async fn store_as(app: &App, entry: InboxEntry, state: InboxState, why: &str, change_id: ChangeId) -> Result<Receipt, Fault> {
+    let entry = InboxEntry { state, outcome: why.to_owned(), ..entry };
+    let key = Key::Inbox(entry.provider, entry.event_id.clone());
+    let mut change = Change::new(change_id);
+    if state.is_open() {
+        change.jobs.push(apply_job(&entry).after(FIRST_RETRY_MS));
+    }
+    change.insert(Row::Inbox(entry.clone()));
+    match commit(app, &Arc::new(change)).await {
+        Ok(()) => {}
+        Err(CommitError::Conflict(conflict)) => {
+            return duplicate(app, entry, conflict.existing(&key).cloned().map(Box::new), change_id).await;
+        }
+        Err(other) => return Err(other.into()),
+    }
+    if state == InboxState::Quarantined {
+        app.metrics.webhooks_quarantined.inc();
+        tracing::warn!(event_id = entry.event_id, kind = entry.kind, why, "a signed event could not be understood");
+    }
+    Ok(Receipt::Stored(state))
+}
+
+/// The job that moves an open entry on. Its number is the entry's version, so that a replay is a job of its own.
+fn apply_job(entry: &InboxEntry) -> NewJob {
+    let payload = Payload::InboxApply { provider: entry.provider, event_id: entry.event_id.clone() };
+    NewJob::new(JobKey::new(Queue::Inbox, format!("{}:{}", entry.provider.name(), entry.event_id), entry.version), &payload)
+}
+
+/// The same id came before. With the same body it is a repeat; with another it is not the same event, and a person must
+/// look at it.
+async fn duplicate(app: &App, entry: InboxEntry, found: Option<Box<Row>>, change_id: ChangeId) -> Result<Receipt, Fault> {
+    let first = match found.map(|row| *row) {
+        Some(Row::Inbox(first)) => first,
+        _ => return Err(Fault::Unavailable("the event is being stored by another request".to_owned())),
+    };
+    if first.body_digest == entry.body_digest {
+        app.metrics.webhook_duplicates.inc();
+        return Ok(Receipt::Duplicate);
+    }
+    let event_id = format!("{}#{}", entry.event_id, entry.body_digest);
+    let second = InboxEntry {
+        event_id,
+        state: InboxState::Quarantined,
+        outcome: "another body came under the same event id".to_owned(),
+        ..entry
+    };
+    let mut change = Change::new(change_id);
+    change.insert(Row::Inbox(second));
+    match commit(app, &Arc::new(change)).await {
+        Ok(()) | Err(CommitError::Conflict(_)) => Ok(Receipt::Duplicate),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Lets a stored event be applied again by a job: for people who mended what was in its way.
+pub async fn replay(app: &App, provider: Provider, event_id: &str, actor: Actor, reason: &str) -> Result<InboxEntry, Fault> {
+    let stored = app.store.get(&Key::Inbox(provider, event_id.to_owned())).await?;
+    let Some(Row::Inbox(found)) = stored.map(|stored| stored.row) else {
+        return Err(Refusal::NotFound { what: "received event" }.into());
+    };
+    let entry = InboxEntry {
+        state: InboxState::Waiting,
+        outcome: format!("replayed: {reason}"),
+        version: found.version + 1,
+        ..found.clone()
+    };
+    let mut change = Change::new(app.change_id());
+    change.jobs.push(apply_job(&entry));
+    change.replace(Row::Inbox(entry.clone()), found.version);
+    change.insert(Row::Audit(AuditEntry {
+        id: app.audit_id(),
+        at: app.now(),
+        actor,
+        action: "inbox.replayed".to_owned(),
+        subject: format!("{}:{event_id}", provider.name()),
+        reason: reason.to_owned(),
+    }));
+    commit(app, &Arc::new(change)).await?;
+    Ok(entry)
+}

@@ -1,0 +1,60 @@
+//! Whether the process lives, whether it takes work in, what it counts.
+
+use super::Shared;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether new work is taken in; turned off first when the process is told to stop.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    draining: AtomicBool,
+}
+
+impl Readiness {
+    /// From now on not ready.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// The probes on the main listener.
+pub(super) fn probes() -> Router<Shared> {
+    Router::new().route("/livez", get(live)).route("/readyz", get(ready))
+}
+
+/// The routes of the operations listener: the probes and the metrics.
+pub fn ops_router(shared: Shared) -> Router {
+    probes().route("/metrics", get(metrics)).with_state(shared)
+}
+
+async fn live() -> &'static str {
+    "ok\n"
+}
+
+/// Ready means: the store answers, its schema is ours, it takes writes, and we are not stopping.
+async fn ready(State(shared): State<Shared>) -> Response {
+    let why = match shared.app.store.health().await {
+        _ if shared.readiness.is_draining() => Some("draining".to_owned()),
+        Err(error) => Some(error.to_string()),
+        Ok(health) if !health.pending_migrations.is_empty() => Some(format!("{} migrations pending", health.pending_migrations.len())),
+        Ok(health) => health.read_only,
+    };
+    match why {
+        None => axum::Json(json!({ "ready": true })).into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({ "ready": false, "why": why }))).into_response(),
+    }
+}
+
+async fn metrics(State(shared): State<Shared>) -> Response {
+    let text = shared.app.metrics.render(shared.app.store.queues().await.unwrap_or_default());
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+}
