@@ -32,6 +32,11 @@ impl Cidr {
         address.is_ipv4() == self.network.is_ipv4() && self.masked(address) == self.network
     }
 
+    /// Whether every address of its family lies in the range.
+    pub const fn is_everything(&self) -> bool {
+        self.prefix_bits == 0
+    }
+
     fn masked(self, address: IpAddr) -> IpAddr {
         match address {
             IpAddr::V4(v4) => {
