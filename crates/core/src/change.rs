@@ -7,7 +7,7 @@ mod keys;
 mod limits;
 
 pub use keys::{AuditEntry, Cause, Effect, EffectState, IdempotencyRow, Key, PaymentRow, QueuePause, Row, Setting, StockKey};
-pub use limits::{ChangeFault, MAX_ACTIONS, MAX_BYTES, MAX_LINES};
+pub use limits::{ChangeFault, MAX_ACTIONS, MAX_BYTES, MAX_KEY_BYTES, MAX_LINES};
 
 use crate::event::Event;
 use crate::id::ChangeId;

@@ -1,8 +1,9 @@
 //! What a change may not be, whatever it says: too large for any of the stores, or unguarded. Refused as an input error
 //! long before a store could choke on it. This file must not look at stored state; that is [`crate::admit`].
 
-use super::{Change, Guard, Key, Row};
+use super::{Change, Guard, Key, Row, Touch};
 use crate::id::OrderId;
+use crate::job::{CircuitMove, JobKey, Outcome};
 use std::collections::{HashMap, HashSet};
 use thiserror::Error;
 
@@ -12,6 +13,9 @@ pub const MAX_LINES: usize = 40;
 pub const MAX_ACTIONS: usize = 90;
 /// The most bytes a change may write.
 pub const MAX_BYTES: usize = 320 * 1024;
+
+/// The most bytes the texts of one key may have: a sort key of `DynamoDB` has 1024, an index row of Postgres about 2700.
+pub const MAX_KEY_BYTES: usize = 1024;
 
 /// A change that no store may take. Reaching a store with one is our own mistake, except for the limits, which a large
 /// request can reach.
@@ -27,6 +31,12 @@ pub enum ChangeFault {
     #[error("the change writes {found} bytes, the limit is {MAX_BYTES}")]
     TooManyBytes {
         /// How many it writes.
+        found: usize,
+    },
+    /// A key that not every store can index.
+    #[error("a key has {found} bytes, the limit is {MAX_KEY_BYTES}")]
+    KeyTooLong {
+        /// How many bytes it has.
         found: usize,
     },
     /// A row would be written without a guard that says what was there before.
@@ -77,6 +87,7 @@ impl Change {
         self.check_events()?;
         self.check_moves()?;
         self.check_finish()?;
+        self.check_keys()?;
         let found = self.actions();
         if found > MAX_ACTIONS {
             return Err(ChangeFault::TooManyActions { found });
@@ -88,7 +99,11 @@ impl Change {
     pub fn actions(&self) -> usize {
         let rows_and_jobs: HashSet<_> = self.touches().collect();
         let movements = self.stock.iter().filter(|step| step.on_hand_delta() != 0).count();
-        rows_and_jobs.len() + self.stock.len() + movements + self.ledger.len() + self.events.len()
+        // A dead letter and a circuit are items of their own beside the job.
+        let endings = self.finish.as_ref().map_or(0, |finish| {
+            usize::from(matches!(finish.outcome, Outcome::Dead { .. })) + usize::from(finish.circuit != CircuitMove::Keep)
+        });
+        rows_and_jobs.len() + self.stock.len() + movements + self.ledger.len() + self.events.len() + endings
     }
 
     fn check_rows(&self) -> Result<(), ChangeFault> {
@@ -189,9 +204,50 @@ impl Change {
             Guard::Absent(_) | Guard::Version(..) => None,
         });
         match (&self.finish, held.next(), held.next()) {
-            (None, _, None) => Ok(()),
-            (Some(finish), Some(claim), None) if finish.claim == *claim => Ok(()),
-            _ => Err(ChangeFault::LooseFinish),
+            (None, _, None) => {}
+            (Some(finish), Some(claim), None) if finish.claim == *claim => {}
+            _ => return Err(ChangeFault::LooseFinish),
+        }
+        // Ending a job and queueing it anew would number its attempts from one again, and a zombie may hold one of them.
+        let anew = self.finish.as_ref().and_then(|finish| self.jobs.iter().find(|job| job.key == finish.claim.key));
+        anew.map_or(Ok(()), |job| Err(ChangeFault::Twice { what: job.key.to_string() }))
+    }
+
+    fn check_keys(&self) -> Result<(), ChangeFault> {
+        let touched = self.touches().map(|touch| match touch {
+            Touch::Row(key) => key_bytes(key),
+            Touch::Job(key) => job_key_bytes(key),
+        });
+        let places = self.stock.iter().map(|step| step.key.sku.len() + step.key.location.len());
+        match touched.chain(places).find(|bytes| *bytes > MAX_KEY_BYTES) {
+            Some(found) => Err(ChangeFault::KeyTooLong { found }),
+            None => Ok(()),
         }
     }
+}
+
+/// The bytes of a key's texts; ids and digests have a fixed size.
+fn key_bytes(key: &Key) -> usize {
+    match key {
+        Key::Payment(_, text)
+        | Key::Inbox(_, text)
+        | Key::Sku(text)
+        | Key::ProductUrl(text)
+        | Key::UserEmail(text)
+        | Key::QueuePause(text)
+        | Key::Setting(text) => text.len(),
+        Key::DeadLetter(key) => job_key_bytes(key),
+        Key::Order(_)
+        | Key::OrderNumber(_)
+        | Key::Product(_)
+        | Key::User(_)
+        | Key::Session(_)
+        | Key::Idempotency(_)
+        | Key::Effect(_)
+        | Key::Audit(_) => 0,
+    }
+}
+
+const fn job_key_bytes(key: &JobKey) -> usize {
+    key.queue.len() + key.group.len()
 }
