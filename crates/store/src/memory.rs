@@ -1,11 +1,12 @@
 //! The reference model: everything in ordered maps behind one lock, changes applied one at a time. The other stores must
 //! not be distinguishable from it, so it is written to be read, not to be fast. It forgets everything at exit.
 
+mod cursors;
 mod jobs;
 mod tables;
 
 use crate::clock::StoreClock;
-use crate::query::{MAX_SCANNED, number_cursor};
+use crate::query::{MAX_PAGE, MAX_SCANNED, number_cursor};
 use crate::{
     Capabilities, Catalogue, CatalogueStamp, ClaimTarget, CommitError, DeadLetterQuery, Health, InboxQuery, JobInfo, JobQuery, OrderQuery,
     OrderRef, Page, QueueInfo, Record, Sequence, Store, StoreError, Stored, SweepReport, Table, encode,
@@ -21,6 +22,7 @@ use ordermill_core::id::OrderId;
 use ordermill_core::inbox::InboxEntry;
 use ordermill_core::job::{Claim, DeadLetter, Job};
 use ordermill_core::order::{Order, OrderStatus};
+use ordermill_core::time::Timestamp;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,19 +68,20 @@ impl MemoryStore {
         let mut results: Vec<Option<Result<(), CommitError>>> = vec![None; changes.len()];
         let mut waiting: VecDeque<_> = changes.iter().enumerate().collect();
         while !waiting.is_empty() {
+            // One batch is one moment: what its changes queue becomes due together.
+            let now = self.clock.now();
             for (index, change) in disjoint_prefix(&mut waiting, MAX_BATCH, |(_, change)| change) {
                 if let Some(result) = results.get_mut(index) {
-                    *result = Some(self.apply(change));
+                    *result = Some(self.apply(change, now));
                 }
             }
         }
         results.into_iter().flatten().collect()
     }
 
-    fn apply(&self, change: &Arc<Change>) -> Result<(), CommitError> {
+    fn apply(&self, change: &Arc<Change>, now: Timestamp) -> Result<(), CommitError> {
         encode::encode(change)?;
         let mut tables = self.open_tables().map_err(CommitError::from)?;
-        let now = self.clock.now();
         let found = tables.found(change, now);
         admit(&[change], &found).pop().unwrap_or(Ok(()))?;
         tables.write(change, now);
@@ -100,7 +103,7 @@ impl MemoryStore {
 #[async_trait]
 impl Store for MemoryStore {
     async fn commit(&self, change: &Arc<Change>) -> Result<(), CommitError> {
-        self.apply(change)
+        self.apply(change, self.clock.now())
     }
 
     async fn order(&self, by: &OrderRef) -> Result<Option<Order>, StoreError> {
@@ -117,12 +120,12 @@ impl Store for MemoryStore {
     }
 
     async fn orders(&self, query: &OrderQuery) -> Result<Page<Order>, StoreError> {
-        let below = query.below()?;
+        let (below, limit) = (query.below()?, page_limit(query.limit));
         let tables = self.open_tables()?;
         let mut orders: Vec<&Order> = tables.rows().filter_map(as_order).filter(|order| order.number < below).collect();
         orders.sort_by_key(|order| std::cmp::Reverse(order.number));
-        let found: Vec<Order> = orders.into_iter().filter(|order| query.matches(order)).take(query.limit + 1).cloned().collect();
-        Ok(cut(found, query.limit, |order| order.number.to_string()))
+        let found: Vec<Order> = orders.into_iter().filter(|order| query.matches(order)).take(limit + 1).cloned().collect();
+        Ok(cut(found, limit, |order| order.number.to_string()))
     }
 
     async fn events(&self, order: OrderId, after: i64, limit: usize) -> Result<Vec<Event>, StoreError> {
@@ -160,25 +163,22 @@ impl Store for MemoryStore {
     }
 
     async fn users(&self, page: &Page<()>) -> Result<Page<User>, StoreError> {
+        let (below, limit) = (cursors::user(page.cursor.as_deref())?, page_limit(page.limit));
         let tables = self.open_tables()?;
         let mut users: Vec<&User> = tables.rows().filter_map(as_user).collect();
+        users.retain(|user| below.is_none_or(|id| user.id < id));
         users.sort_by_key(|user| std::cmp::Reverse(user.id));
-        let below = page.cursor.as_deref();
-        let found: Vec<User> =
-            users.into_iter().filter(|user| below.is_none_or(|id| user.id.to_string().as_str() < id)).take(page.limit + 1).cloned().collect();
-        Ok(cut(found, page.limit, |user| user.id.to_string()))
+        Ok(cut(users.into_iter().take(limit + 1).cloned().collect(), limit, |user| user.id.to_string()))
     }
 
     async fn inbox(&self, query: &InboxQuery) -> Result<Page<InboxEntry>, StoreError> {
+        let (below, limit) = (cursors::inbox(query.cursor.as_deref())?, page_limit(query.limit));
         let tables = self.open_tables()?;
-        let place = |entry: &InboxEntry| format!("{:020}:{}:{}", entry.received_at.micros(), entry.provider.name(), entry.event_id);
         let mut entries: Vec<&InboxEntry> = tables.rows().filter_map(as_inbox).collect();
         entries.retain(|entry| query.state.is_none_or(|state| entry.state == state));
-        entries.sort_by_key(|entry| std::cmp::Reverse(place(entry)));
-        let below = query.cursor.as_deref();
-        let found: Vec<InboxEntry> =
-            entries.into_iter().filter(|entry| below.is_none_or(|cursor| place(entry).as_str() < cursor)).take(query.limit + 1).cloned().collect();
-        Ok(cut(found, query.limit, place))
+        entries.retain(|entry| below.as_ref().is_none_or(|below| cursors::inbox_place(entry) < *below));
+        entries.sort_by_key(|entry| std::cmp::Reverse(cursors::inbox_place(entry)));
+        Ok(cut(entries.into_iter().take(limit + 1).cloned().collect(), limit, cursors::of_inbox))
     }
 
     async fn claim(&self, target: &ClaimTarget, limit: usize, lease_ms: i64, worker: &str) -> Result<Vec<Job>, StoreError> {
@@ -193,9 +193,12 @@ impl Store for MemoryStore {
     }
 
     async fn jobs(&self, query: &JobQuery) -> Result<Page<JobInfo>, StoreError> {
+        let (after, limit) = (cursors::job(query.cursor.as_deref())?, page_limit(query.limit));
         let now = self.clock.now();
-        let found = self.open_tables()?.job_infos(query, now);
-        Ok(cut(found, query.limit, tables::job_place))
+        let mut found = self.open_tables()?.job_infos(query.queue.as_deref(), now);
+        found.retain(|job| after.as_ref().is_none_or(|after| cursors::job_place(job) > *after));
+        found.truncate(limit + 1);
+        Ok(cut(found, limit, cursors::of_job))
     }
 
     async fn queues(&self) -> Result<Vec<QueueInfo>, StoreError> {
@@ -204,15 +207,13 @@ impl Store for MemoryStore {
     }
 
     async fn dead_letters(&self, query: &DeadLetterQuery) -> Result<Page<DeadLetter>, StoreError> {
+        let (below, limit) = (cursors::job(query.cursor.as_deref())?, page_limit(query.limit));
         let tables = self.open_tables()?;
-        let place = |dead: &DeadLetter| format!("{:020}:{}", dead.died_at.micros(), dead.key);
         let mut letters: Vec<&DeadLetter> = tables.dead.values().collect();
         letters.retain(|dead| query.queue.as_deref().is_none_or(|queue| dead.key.queue == queue));
-        letters.sort_by_key(|dead| std::cmp::Reverse(place(dead)));
-        let below = query.cursor.as_deref();
-        let found: Vec<DeadLetter> =
-            letters.into_iter().filter(|dead| below.is_none_or(|cursor| place(dead).as_str() < cursor)).take(query.limit + 1).cloned().collect();
-        Ok(cut(found, query.limit, place))
+        letters.retain(|dead| below.as_ref().is_none_or(|below| cursors::dead_place(dead) < *below));
+        letters.sort_by_key(|dead| std::cmp::Reverse(cursors::dead_place(dead)));
+        Ok(cut(letters.into_iter().take(limit + 1).cloned().collect(), limit, cursors::of_dead))
     }
 
     async fn wait(&self, _queues: &[&str], timeout: Duration) {
@@ -269,6 +270,11 @@ impl Store for MemoryStore {
     async fn close(&self) {
         self.tables().is_closed = true;
     }
+}
+
+/// How many rows a page has at most, whatever was asked for.
+fn page_limit(limit: usize) -> usize {
+    limit.min(MAX_PAGE)
 }
 
 /// Cuts a list that was read one row too far, and makes the cursor from the last row that stays.

@@ -1,7 +1,8 @@
 //! The model's queues: claiming, finishing, burying. Every rule of the other stores' queues is written down here first.
 
-use super::tables::{Tables, job_place};
-use crate::{ClaimTarget, JobInfo, JobQuery, QueueInfo, Record};
+use super::cursors::job_place;
+use super::tables::Tables;
+use crate::{ClaimTarget, JobInfo, QueueInfo, Record};
 use ordermill_core::change::Row;
 use ordermill_core::job::{CircuitMove, Claim, DeadLetter, Failure, Finish, Job, JobKey, NewJob, Outcome, Past};
 use ordermill_core::time::Timestamp;
@@ -83,9 +84,14 @@ impl Tables {
             ClaimTarget::Jobs(keys) => keys.clone(),
             ClaimTarget::Queue(queue) => self.due(queue, self.claimable(queue, limit, now), now),
         };
-        let wanted = wanted.into_iter().filter(|key| self.may_be_claimed(key, now));
-        let wanted: Vec<JobKey> = wanted.take(limit).collect();
-        wanted.into_iter().filter_map(|key| self.claim_one(key, now, lease_ms, worker)).collect()
+        let mut claimed = Vec::new();
+        // One after the other: a job named twice runs by the time its second turn comes.
+        for key in wanted {
+            if claimed.len() < limit && self.may_be_claimed(&key, now) {
+                claimed.extend(self.claim_one(key, now, lease_ms, worker));
+            }
+        }
+        claimed
     }
 
     /// How many jobs of a queue may be claimed now: none while it is paused or its circuit is open, one to try when the
@@ -191,11 +197,12 @@ impl Tables {
         keys.len() as u64
     }
 
-    pub(super) fn job_infos(&self, query: &JobQuery, now: Timestamp) -> Vec<JobInfo> {
+    /// The jobs of one queue or of all, longest due first.
+    pub(super) fn job_infos(&self, queue: Option<&str>, now: Timestamp) -> Vec<JobInfo> {
         let mut infos: Vec<JobInfo> = self
             .jobs
             .iter()
-            .filter(|(key, _)| query.queue.as_deref().is_none_or(|queue| key.queue == queue))
+            .filter(|(key, _)| queue.is_none_or(|queue| key.queue == queue))
             .map(|(key, job)| JobInfo {
                 key: key.clone(),
                 payload: job.payload.clone(),
@@ -208,8 +215,7 @@ impl Tables {
             })
             .collect();
         infos.sort_by_key(job_place);
-        let after = query.cursor.as_deref();
-        infos.into_iter().filter(|job| after.is_none_or(|cursor| job_place(job).as_str() > cursor)).take(query.limit + 1).collect()
+        infos
     }
 
     pub(super) fn queue_infos(&self, now: Timestamp) -> Vec<QueueInfo> {

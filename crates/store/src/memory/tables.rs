@@ -2,7 +2,7 @@
 
 use super::jobs::WaitingJob;
 use crate::query::retention;
-use crate::{JobInfo, Record, Sequence, SweepReport, Table};
+use crate::{Record, Sequence, SweepReport, Table};
 use ordermill_core::admit::{Found, FoundLease, FoundRow, StockLevel};
 use ordermill_core::change::{Cause, Change, Guard, Key, LedgerEntry, Row, StockKey};
 use ordermill_core::event::Event;
@@ -213,9 +213,4 @@ const fn table_of(row: &Row) -> Table {
         Row::Audit(_) => Table::Audit,
         Row::Setting(_) => Table::Settings,
     }
-}
-
-/// Where a job stands in the list of jobs.
-pub(super) fn job_place(job: &JobInfo) -> String {
-    format!("{:020}:{}", job.due_at.micros(), job.key)
 }

@@ -1,0 +1,72 @@
+//! Where the model's lists go on: a row's place in its list, and the place as text. This file must not look at tables.
+
+use crate::{JobInfo, StoreError};
+use ordermill_core::id::UserId;
+use ordermill_core::inbox::InboxEntry;
+use ordermill_core::job::{DeadLetter, JobKey};
+use ordermill_core::time::Timestamp;
+
+fn foreign() -> StoreError {
+    StoreError::Invalid("this is not a cursor of this list".to_owned())
+}
+
+/// Reads a cursor, if there is one.
+fn read<T>(cursor: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, StoreError> {
+    cursor.map(|text| parse(text).ok_or_else(foreign)).transpose()
+}
+
+/// Reads `micros:rest`.
+fn at<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<(Timestamp, T)> {
+    let (micros, rest) = text.split_once(':')?;
+    Some((Timestamp::from_micros(micros.parse().ok()?), parse(rest)?))
+}
+
+/// The list of accounts goes on below this one.
+pub(super) fn user(cursor: Option<&str>) -> Result<Option<UserId>, StoreError> {
+    read(cursor, UserId::parse)
+}
+
+type InboxPlace = (Timestamp, (String, String));
+
+/// The list of received events goes on below this place.
+pub(super) fn inbox(cursor: Option<&str>) -> Result<Option<InboxPlace>, StoreError> {
+    let named = |text: &str| text.split_once(':').map(|(provider, event)| (provider.to_owned(), event.to_owned()));
+    read(cursor, |text| at(text, named))
+}
+
+/// Where an entry stands: by time, then by name.
+pub(super) fn inbox_place(entry: &InboxEntry) -> InboxPlace {
+    (entry.received_at, (entry.provider.name().to_owned(), entry.event_id.clone()))
+}
+
+/// The place as text.
+pub(super) fn of_inbox(entry: &InboxEntry) -> String {
+    format!("{}:{}:{}", entry.received_at.micros(), entry.provider.name(), entry.event_id)
+}
+
+type JobPlace = (Timestamp, JobKey);
+
+/// A list of jobs goes on after, one of dead letters below this place.
+pub(super) fn job(cursor: Option<&str>) -> Result<Option<JobPlace>, StoreError> {
+    read(cursor, |text| at(text, JobKey::parse))
+}
+
+/// Where a job stands: by when it is due, then by key.
+pub(super) fn job_place(job: &JobInfo) -> JobPlace {
+    (job.due_at, job.key.clone())
+}
+
+/// The place as text.
+pub(super) fn of_job(job: &JobInfo) -> String {
+    format!("{}:{}", job.due_at.micros(), job.key)
+}
+
+/// Where a dead letter stands: by when it died, then by key.
+pub(super) fn dead_place(dead: &DeadLetter) -> JobPlace {
+    (dead.died_at, dead.key.clone())
+}
+
+/// The place as text.
+pub(super) fn of_dead(dead: &DeadLetter) -> String {
+    format!("{}:{}", dead.died_at.micros(), dead.key)
+}
