@@ -7,6 +7,7 @@
 
 mod answer;
 mod error;
+mod objects;
 
 pub use answer::PaymentIntent;
 pub use error::StripeError;
