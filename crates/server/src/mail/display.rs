@@ -23,7 +23,7 @@ pub fn display_text(text: &str) -> String {
 }
 
 /// Controls, NUL among them, and Unicode's own line and paragraph separators.
-const fn is_break(character: char) -> bool {
+fn is_break(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 

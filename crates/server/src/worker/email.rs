@@ -1,0 +1,209 @@
+//! Sends the mails that commits decided on, each at most once more than crashes and lost answers make unavoidable.
+//!
+//! SMTP takes no key, so the effect ledger stands in for one (F18, F19): "intended" is committed before the mail goes
+//! out, "confirmed" with the job's end. An intended effect that is found again may have been sent; the mail goes out once
+//! more under the same `Message-ID`, which many mailboxes show once, and at most [`RESENDS_MAX`] times. What was certainly
+//! *not* accepted takes its intention back, so it uses up no resend. This file must not know SMTP.
+
+use super::Handled;
+use crate::app::App;
+use crate::app::commit::commit;
+use crate::mail::{Message, MessageId, SendError, Sender, display_text};
+use ordermill_core::change::{Change, Effect, EffectState, Guard, Key, Row};
+use ordermill_core::contact::HeaderSafe;
+use ordermill_core::digest::Digest;
+use ordermill_core::id::OrderId;
+use ordermill_core::job::{Job, Report};
+use ordermill_core::order::Order;
+use ordermill_core::order::intent::effect_key;
+use ordermill_store::{CommitError, OrderRef, failpoint};
+use std::sync::Arc;
+
+/// The effect "tell the customer that the payment arrived".
+pub const ORDER_PAID: &str = "email.order_paid";
+/// How often a mail is sent again without knowing whether the earlier one arrived.
+pub const RESENDS_MAX: i32 = 2;
+
+/// Sends the mail "order paid", once for the event that this job's number names.
+pub async fn run(app: &App, job: &Job, order_id: OrderId) -> Handled {
+    match order_paid(app, job, order_id).await {
+        Ok(handled) => handled,
+        Err(report) => report.into(),
+    }
+}
+
+async fn order_paid(app: &App, job: &Job, order_id: OrderId) -> Result<Handled, Report> {
+    let key = effect_key(order_id, ORDER_PAID, &job.key.seq.to_string());
+    let before = find(app, key).await?;
+    match before.as_ref().map(|effect| effect.state) {
+        Some(EffectState::Confirmed) => return Ok(Handled::done()),
+        Some(EffectState::NeedsReview) => return Err(needs_review()),
+        Some(EffectState::Intended) | None => {}
+    }
+    if let Some(effect) = before.as_ref().filter(|effect| effect.resends >= RESENDS_MAX) {
+        return Ok(give_up(app, effect, needs_review()));
+    }
+    // The mail is written before anything is intended: a text that cannot be filled in was certainly not sent.
+    let message = write(app, key, order_id).await?;
+    let attempt = Attempt::of(before, key, order_id, app);
+    intend(app, job, &attempt).await?;
+    stumble("effect.intended")?;
+    let answer = app.mailer.send(&message).await;
+    stumble("provider.sent")?;
+    let handled = attempt.end(app, answer.map(|receipt| receipt.reference));
+    stumble("provider.answered")?;
+    Ok(handled)
+}
+
+async fn find(app: &App, key: Digest) -> Result<Option<Effect>, Report> {
+    match app.store.get(&Key::Effect(key)).await {
+        Ok(Some(stored)) => match stored.row {
+            Row::Effect(effect) => Ok(Some(effect)),
+            _ => Err(Report::Refused { why: format!("the row under effect {key} is none") }),
+        },
+        Ok(None) => Ok(None),
+        Err(error) => Err(store_away(&error)),
+    }
+}
+
+/// The mail as every attempt writes it.
+async fn write(app: &App, key: Digest, order_id: OrderId) -> Result<Message, Report> {
+    let order = app.store.order(&OrderRef::Id(order_id)).await.map_err(|error| store_away(&error))?;
+    let order = order.ok_or_else(|| Report::Refused { why: "the order does not exist".to_owned() })?;
+    let from = Sender::parse(&app.config.mail.from).ok_or_else(|| Report::Refused { why: "mail.from is no address".to_owned() })?;
+    let rendered = app.templates.render_order_paid(&order, order.customer.locale, &app.config.server.public_url);
+    let rendered = rendered.map_err(|error| Report::Failed { why: error.to_string() })?;
+    Ok(Message {
+        to_name: called(&order),
+        to: order.customer.email,
+        message_id: MessageId::of(&key, &from),
+        from,
+        subject: rendered.subject,
+        text: rendered.text,
+        html: rendered.html,
+    })
+}
+
+fn called(order: &Order) -> Option<HeaderSafe> {
+    let name = display_text(order.customer.name.as_deref()?);
+    (!name.is_empty()).then(|| HeaderSafe::from_lossy(&name))
+}
+
+/// One attempt to send: what the ledger said before it, and what it says while the mail is on its way.
+struct Attempt {
+    before: Option<Effect>,
+    intended: Effect,
+}
+
+impl Attempt {
+    fn of(before: Option<Effect>, key: Digest, order_id: OrderId, app: &App) -> Self {
+        let intended = match &before {
+            Some(effect) => {
+                Effect { resends: effect.resends.saturating_add(1), at: app.now(), version: next_version(effect), ..effect.clone() }
+            }
+            None => Effect {
+                key,
+                order_id,
+                kind: ORDER_PAID.to_owned(),
+                state: EffectState::Intended,
+                reference: None,
+                resends: 0,
+                at: app.now(),
+                version: 1,
+            },
+        };
+        Self { before, intended }
+    }
+
+    /// What the mailer's answer makes of the job and of the ledger.
+    ///
+    /// A refusal counts: after three the job is a dead letter that a person can redrive, with the mail certainly unsent.
+    /// A provider that is away does not count. An unknown outcome counts and leaves the intention standing.
+    fn end(self, app: &App, answer: Result<String, SendError>) -> Handled {
+        match answer {
+            Ok(reference) => Handled::done_with(self.confirm(app, reference)),
+            Err(SendError::Refused { code, why }) => {
+                let why = if why.contains(&code.to_string()) { why } else { format!("{code}: {why}") };
+                Handled { change: Some(self.take_back(app)), ..Report::Failed { why }.into() }
+            }
+            Err(SendError::Later { why }) => {
+                Handled { change: Some(self.take_back(app)), ..Report::Unavailable { why, retry_after_ms: None }.into() }
+            }
+            Err(SendError::Unknown { why }) if self.intended.resends >= RESENDS_MAX => {
+                let why = format!("it is unknown whether the mail arrived, and it was sent {} times: {why}", RESENDS_MAX + 1);
+                give_up(app, &self.intended, Report::Refused { why })
+            }
+            Err(SendError::Unknown { why }) => Report::Failed { why: format!("it is unknown whether the mail arrived: {why}") }.into(),
+        }
+    }
+
+    fn confirm(&self, app: &App, reference: String) -> Change {
+        let confirmed = Effect {
+            state: EffectState::Confirmed,
+            reference: Some(reference),
+            at: app.now(),
+            version: next_version(&self.intended),
+            ..self.intended.clone()
+        };
+        replacing(app, &self.intended, confirmed)
+    }
+
+    /// The ledger as it was before this attempt, which certainly sent nothing: no row if there was none, else the doubt
+    /// that an earlier attempt left, and no resend more.
+    fn take_back(&self, app: &App) -> Change {
+        if let Some(before) = &self.before {
+            let restored = Effect { at: app.now(), version: next_version(&self.intended), ..before.clone() };
+            return replacing(app, &self.intended, restored);
+        }
+        let mut change = Change::new(app.change_id());
+        change.delete(Key::Effect(self.intended.key), self.intended.version);
+        change
+    }
+}
+
+/// Commits that the mail is about to be sent, provided the job is still ours: whoever slept through the lease must not
+/// send beside its successor (F16).
+async fn intend(app: &App, job: &Job, attempt: &Attempt) -> Result<(), Report> {
+    let mut change = Change::new(app.change_id());
+    match &attempt.before {
+        Some(before) => change.replace(Row::Effect(attempt.intended.clone()), before.version),
+        None => change.insert(Row::Effect(attempt.intended.clone())),
+    }
+    change.expects.push(Guard::LeaseHeld(job.claim()));
+    match commit(app, &Arc::new(change)).await {
+        Ok(()) => Ok(()),
+        // With the lease gone the end of this attempt finds the same, and the worker leaves the job alone.
+        Err(error @ (CommitError::Conflict(_) | CommitError::Unavailable(_) | CommitError::Unknown(_))) => Err(store_away(&error)),
+        Err(error) => Err(Report::Failed { why: error.to_string() }),
+    }
+}
+
+/// Leaves the effect to a person.
+fn give_up(app: &App, effect: &Effect, report: Report) -> Handled {
+    let left = Effect { state: EffectState::NeedsReview, at: app.now(), version: next_version(effect), ..effect.clone() };
+    Handled { change: Some(replacing(app, effect, left)), ..report.into() }
+}
+
+fn needs_review() -> Report {
+    Report::Refused { why: "it is unknown whether earlier mails arrived; a person must look before another is sent".to_owned() }
+}
+
+fn replacing(app: &App, found: &Effect, next: Effect) -> Change {
+    let mut change = Change::new(app.change_id());
+    change.replace(Row::Effect(next), found.version);
+    change
+}
+
+const fn next_version(effect: &Effect) -> i64 {
+    effect.version.saturating_add(1)
+}
+
+/// The store is away, which is neither the job's fault nor the mail server's: no attempt is counted, no circuit opened.
+fn store_away(error: &dyn std::fmt::Display) -> Report {
+    Report::NotYet { why: error.to_string() }
+}
+
+/// A step at which a crash test may stop this attempt; what was intended stays so, as after a real crash.
+fn stumble(step: &'static str) -> Result<(), Report> {
+    failpoint::hit(step).map_err(|fault| Report::Failed { why: fault.to_string() })
+}
