@@ -16,6 +16,8 @@ pub const MAX_ATTEMPTS: i32 = 3;
 pub const MAX_AGE_MS: i64 = 72 * 3_600 * 1_000;
 /// How many failures a job's history keeps; the first one and the latest ones stay.
 pub const MAX_HISTORY: usize = 20;
+/// How many bytes of a failure's reason a history keeps: a provider's error page must not grow a job without bounds.
+pub const MAX_WHY_BYTES: usize = 2_000;
 
 /// A queue: one consumer's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -175,8 +177,9 @@ impl Past {
         self.attempt.saturating_sub(self.uncounted)
     }
 
-    /// Adds a failure, keeping the history short: the first one and the latest stay.
-    pub fn remember(&mut self, failure: Failure) {
+    /// Adds a failure, keeping the history short: the first one and the latest stay, each with the beginning of its reason.
+    pub fn remember(&mut self, mut failure: Failure) {
+        failure.why.truncate(failure.why.floor_char_boundary(MAX_WHY_BYTES));
         if self.history.len() >= MAX_HISTORY {
             self.history.remove(1);
         }
@@ -356,7 +359,11 @@ impl RetryPolicy {
 }
 
 /// `span` times a share between 0 and 1, without floating-point money anywhere near.
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a jittered wait of at most minutes; exactness is not wanted")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a jittered wait of at most minutes; exactness is not wanted"
+)]
 fn scale(span: i64, share: f64) -> i64 {
     (span as f64 * share.clamp(0.0, 1.0)) as i64
 }

@@ -4,6 +4,7 @@
 use crate::{CommitError, StoreError};
 use ordermill_core::change::{Cause, Change, ChangeFault, MAX_BYTES, Row};
 use ordermill_core::id::{ChangeId, OrderId};
+use ordermill_core::job::Outcome;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -28,15 +29,24 @@ pub(crate) fn encode(change: &Arc<Change>) -> Result<Encoded, CommitError> {
     let bodies = change.puts.iter().map(row_body).collect::<Result<Vec<_>, _>>()?;
     let event_data = change.events.iter().map(|event| json(&event.data)).collect::<Result<Vec<_>, _>>()?;
     let jobs: usize = change.jobs.iter().map(|job| job.payload.len()).sum();
-    let found = bodies.iter().chain(&event_data).map(String::len).sum::<usize>().saturating_add(jobs);
+    let ending = change.finish.as_ref().map_or(0, |finish| match &finish.outcome {
+        Outcome::Retry { why, .. } | Outcome::Dead { why } => why.len(),
+        Outcome::Done => 0,
+    });
+    let found = bodies.iter().chain(&event_data).map(String::len).sum::<usize>().saturating_add(jobs).saturating_add(ending);
     if found > MAX_BYTES {
         return Err(ChangeFault::TooManyBytes { found }.into());
+    }
+    // Every change that any test commits to any store must also be possible on the store that is yet to come.
+    #[cfg(any(test, feature = "test-support"))]
+    if let Err(why) = crate::dynamo::dynamo_plan(change) {
+        panic!("DynamoDB could not take this change: {why}\n{change:#?}");
     }
     Ok(Encoded { change: Arc::clone(change), bodies, event_data })
 }
 
 /// The body of a row: the bare value; its table says of which kind it is.
-fn row_body(row: &Row) -> Result<String, CommitError> {
+pub(crate) fn row_body(row: &Row) -> Result<String, CommitError> {
     match row {
         Row::Order(row) => json(row),
         Row::Payment(row) => json(row),
