@@ -55,3 +55,21 @@ impl fmt::Debug for Environment {
         write!(f, "Environment({} variables)", self.variables.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Overrides, load};
+    use super::*;
+
+    #[test]
+    fn the_environment_of_the_process_is_read() {
+        assert!(Environment::of_process().get("PATH").is_some());
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_refused() {
+        let environment = Environment { variables: BTreeMap::from([("ORDERMILL__LOG__LEVEL".to_owned(), None)]) };
+        let error = load(&Overrides::default(), &environment).unwrap_err();
+        assert_eq!(error.to_string(), "ORDERMILL__LOG__LEVEL: is not Unicode text");
+    }
+}

@@ -177,3 +177,220 @@ impl At {
         Problem::refusal(self.title(), what).with_hint(self.hint())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cidr, Mode, StoreUrl};
+    use super::*;
+    use std::path::Path;
+
+    fn servable() -> Config {
+        let mut config = Config::defaults(Mode::Serve, Path::new("data"));
+        config.server.public_url = "https://shop.example.com".to_owned();
+        config.server.secret_key = vec!["Qk9PS1NIT1AtS0VZLVdJVEgtMzMtQllURVMtSU4tSVQh".into()];
+        config.stripe.secret_key = Some("sk_live_abc".into());
+        config.stripe.webhook_secrets = vec!["whsec_abc".into()];
+        config.sepay.bank_bin = Some("970436".to_owned());
+        config.sepay.account_number = Some("0011001234567".to_owned());
+        config.sepay.account_name = Some("CONG TY VI DU".to_owned());
+        config.mail.smtp_url = Some("smtps://user:password@mail.example.com".into());
+        config.mail.from = "Shop <shop@example.com>".to_owned();
+        config
+    }
+
+    /// The lines about a configuration that is fine but for this change.
+    fn lines(change: impl FnOnce(&mut Config)) -> Vec<String> {
+        let mut config = servable();
+        change(&mut config);
+        check_serve(&config).iter().map(ToString::to_string).collect()
+    }
+
+    fn refuses(change: impl FnOnce(&mut Config), line: &str) {
+        assert_eq!(lines(change), [line]);
+    }
+
+    #[test]
+    fn sound_settings_pass_without_a_word() {
+        assert_eq!(lines(|_| ()), Vec::<String>::new());
+        assert_eq!(lines(|config| config.store.url = StoreUrl::new("postgres://db.example/orders")), Vec::<String>::new());
+    }
+
+    #[test]
+    fn secret_keys_must_be_there_long_random_and_not_of_dev() {
+        refuses(
+            |config| config.server.secret_key.clear(),
+            "[server] secret_key: is missing: every link, cursor and token is made with it; `openssl rand -base64 32` makes one; \
+             set [server] secret_key or ORDERMILL__SERVER__SECRET_KEY",
+        );
+        let hint = "set [server] secret_key or ORDERMILL__SERVER__SECRET_KEY";
+        let with = |text: &str| {
+            let key: SecretString = text.into();
+            lines(move |config| config.server.secret_key.push(key))
+        };
+        assert_eq!(with("c2hvcnQ="), [format!("[server] secret_key: is not at least 32 bytes in base64 or hex; {hint}")]);
+        assert_eq!(with(&"00".repeat(32)), [format!("[server] secret_key: is not random; {hint}")]);
+        let dev_key = format!("ordermill/devkey{}", "Qk9P".repeat(12));
+        assert_eq!(with(&dev_key), [format!("[server] secret_key: was made by `ordermill dev`; {hint}")]);
+    }
+
+    #[test]
+    fn the_public_url_must_be_one_that_others_can_follow() {
+        let hint = "set [server] public_url or ORDERMILL__SERVER__PUBLIC_URL";
+        refuses(
+            |config| config.server.public_url = "shop.example.com".to_owned(),
+            &format!("[server] public_url: is not an http:// or https:// URL; {hint}"),
+        );
+        refuses(
+            |config| {
+                config.server.public_url = "http://localhost:8080".to_owned();
+                config.server.listen = ([0, 0, 0, 0], 8080).into();
+            },
+            &format!(
+                "[server] public_url: is this machine's own address, but others can connect: links in mails would lead nowhere; {hint}"
+            ),
+        );
+        assert_eq!(lines(|config| config.server.public_url = "http://localhost:8080".to_owned()), Vec::<String>::new());
+        refuses(
+            |config| config.server.public_url = "http://shop.example.com".to_owned(),
+            "[server] public_url: note: is not https://: passwords and tokens can be read on the way",
+        );
+    }
+
+    #[test]
+    fn metrics_have_an_address_of_their_own() {
+        let same = "[server] ops_listen: is the same as [server] listen: metrics would be public; \
+                    set [server] ops_listen or ORDERMILL__SERVER__OPS_LISTEN";
+        refuses(|config| config.server.ops_listen = config.server.listen, same);
+        refuses(|config| config.server.listen = ([0, 0, 0, 0], 9090).into(), same);
+        refuses(
+            |config| config.server.ops_listen = ([10, 0, 0, 1], 9090).into(),
+            "[server] ops_listen: note: is not a loopback address: whoever reaches it reads the metrics",
+        );
+        let fresh_ports = |config: &mut Config| {
+            config.server.listen = ([127, 0, 0, 1], 0).into();
+            config.server.ops_listen = config.server.listen;
+        };
+        assert_eq!(lines(fresh_ports), Vec::<String>::new());
+    }
+
+    #[test]
+    fn trusting_every_proxy_is_noted() {
+        refuses(
+            |config| config.server.trusted_proxies.extend(Cidr::parse("0.0.0.0/0")),
+            "[server] trusted_proxies: note: trusts everyone: any client can pretend to be any address",
+        );
+    }
+
+    #[test]
+    fn the_store_must_remember() {
+        let hint = "set [store] url or ORDERMILL__STORE__URL";
+        refuses(
+            |config| config.store.url = StoreUrl::new("memory:"),
+            &format!("[store] url: is a store that forgets every order when the process ends; {hint}"),
+        );
+        refuses(
+            |config| config.store.url = StoreUrl::new("orders.db"),
+            &format!("[store] url: names no store: it begins with neither sqlite: nor postgres://; {hint}"),
+        );
+    }
+
+    #[test]
+    fn stripe_is_whole_or_not_there() {
+        refuses(
+            |config| config.stripe.webhook_secrets.clear(),
+            "[stripe] webhook_secrets: is missing: [stripe] secret_key is set, and no payment would ever be believed; \
+             set [stripe] webhook_secrets or ORDERMILL__STRIPE__WEBHOOK_SECRETS",
+        );
+        refuses(
+            |config| config.stripe.secret_key = None,
+            "[stripe] secret_key: is missing: [stripe] webhook_secrets is set, and no payment could be asked for; \
+             set [stripe] secret_key or ORDERMILL__STRIPE__SECRET_KEY",
+        );
+        refuses(
+            |config| {
+                config.stripe.secret_key = None;
+                config.stripe.webhook_secrets.clear();
+            },
+            "[stripe]: note: is not configured: card payments are refused; to take them, \
+             set [stripe] secret_key or ORDERMILL__STRIPE__SECRET_KEY and \
+             set [stripe] webhook_secrets or ORDERMILL__STRIPE__WEBHOOK_SECRETS",
+        );
+    }
+
+    #[test]
+    fn stripe_secrets_are_neither_blank_nor_of_dev() {
+        let hint = "set [stripe] webhook_secrets or ORDERMILL__STRIPE__WEBHOOK_SECRETS";
+        for blank in ["", " \t"] {
+            refuses(
+                |config| config.stripe.webhook_secrets.push(blank.into()),
+                &format!("[stripe] webhook_secrets: is blank: anyone could forge what it is to protect; {hint}"),
+            );
+        }
+        refuses(
+            |config| config.stripe.webhook_secrets.push("whsec_dev_abc".into()),
+            &format!("[stripe] webhook_secrets: was made by `ordermill dev`; {hint}"),
+        );
+        refuses(
+            |config| config.stripe.secret_key = Some("sk_test_dev_abc".into()),
+            "[stripe] secret_key: was made by `ordermill dev`; set [stripe] secret_key or ORDERMILL__STRIPE__SECRET_KEY",
+        );
+    }
+
+    #[test]
+    fn stripe_is_the_real_one_and_reached_safely() {
+        let hint = "set [stripe] api_url or ORDERMILL__STRIPE__API_URL";
+        refuses(
+            |config| config.stripe.api_url = "http://127.0.0.1:8080/dev/stripe".to_owned(),
+            &format!("[stripe] api_url: is the simulated Stripe of `ordermill dev`; {hint}"),
+        );
+        refuses(
+            |config| config.stripe.api_url = "http://stripe.example.com".to_owned(),
+            &format!("[stripe] api_url: is not https://: the secret key can be read on the way; {hint}"),
+        );
+        assert_eq!(lines(|config| config.stripe.api_url = "http://127.0.0.1:12111".to_owned()), Vec::<String>::new(), "a mock next door");
+    }
+
+    #[test]
+    fn a_bank_account_is_whole_real_or_not_there() {
+        refuses(
+            |config| config.sepay.bank_bin = None,
+            "[sepay] bank_bin: is missing: other parts of the account are set, and nobody could transfer to half an account; \
+             set [sepay] bank_bin or ORDERMILL__SEPAY__BANK_BIN",
+        );
+        refuses(
+            |config| config.sepay.account_number = Some(dev::ACCOUNT_NUMBER.to_owned()),
+            "[sepay] account_number: is the demo account of `ordermill dev`; set [sepay] account_number or ORDERMILL__SEPAY__ACCOUNT_NUMBER",
+        );
+        let without = lines(|config| {
+            config.sepay.bank_bin = None;
+            config.sepay.account_number = None;
+            config.sepay.account_name = None;
+        });
+        assert_eq!(without.len(), 1);
+        assert!(without.concat().starts_with("[sepay]: note: is not configured: bank transfers are refused; "));
+    }
+
+    #[test]
+    fn mails_need_a_server_and_a_sender() {
+        let (smtp_hint, from_hint) = ("set [mail] smtp_url or ORDERMILL__MAIL__SMTP_URL", "set [mail] from or ORDERMILL__MAIL__FROM");
+        refuses(|config| config.mail.smtp_url = None, &format!("[mail] smtp_url: is missing: mails could not be sent; {smtp_hint}"));
+        refuses(
+            |config| config.mail.smtp_url = Some("mail.example.com".into()),
+            &format!("[mail] smtp_url: is not an smtp:// or smtps:// URL; {smtp_hint}"),
+        );
+        refuses(|config| config.mail.from.clear(), &format!("[mail] from: is missing: every mail needs a sender; {from_hint}"));
+        refuses(
+            |config| config.mail.from = "Shop".to_owned(),
+            &format!("[mail] from: is not an address such as Shop <shop@example.com>; {from_hint}"),
+        );
+    }
+
+    #[test]
+    fn notes_alone_refuse_nothing() {
+        let mut config = servable();
+        config.server.public_url = "http://shop.example.com".to_owned();
+        assert_eq!(refuse_unsafe(&config).map(|notes| notes.len()), Ok(1));
+        config.mail.smtp_url = None;
+        assert_eq!(refuse_unsafe(&config).map_err(|error| error.problems.len()), Err(1), "and a refusal leaves the notes out");
+    }
+}

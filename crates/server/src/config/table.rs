@@ -363,3 +363,104 @@ pub static SETTINGS: &[Setting] = &[
         field: Field::Text(|config| &mut config.log.level, read::log_level),
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Mode};
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    #[test]
+    fn every_setting_has_a_name_of_its_own_and_a_section_that_exists() {
+        let names: BTreeSet<String> =
+            SETTINGS.iter().flat_map(|setting| [Some(setting.variable()), setting.file_variable()]).flatten().collect();
+        let secrets = SETTINGS.iter().filter(|setting| setting.is_secret()).count();
+        assert_eq!(names.len(), SETTINGS.len() + secrets);
+        for setting in SETTINGS {
+            assert!(
+                setting.section().is_empty() || SECTIONS.iter().any(|(section, _)| *section == setting.section()),
+                "{}",
+                setting.name()
+            );
+            assert!(setting.doc().ends_with('.') && !setting.doc().contains('\n'), "{}", setting.name());
+            assert_eq!(find(setting.section(), setting.key()).map(Setting::name), Some(setting.name()));
+        }
+    }
+
+    #[test]
+    fn names_have_three_forms() {
+        let key = find("server", "secret_key").unwrap();
+        assert_eq!((key.name(), key.title()), ("server.secret_key".to_owned(), "[server] secret_key".to_owned()));
+        assert_eq!(key.variable(), "ORDERMILL__SERVER__SECRET_KEY");
+        assert_eq!(key.file_variable().as_deref(), Some("ORDERMILL__SERVER__SECRET_KEY_FILE"));
+        let folder = find("", "data_dir").unwrap();
+        assert_eq!(
+            (folder.name(), folder.title(), folder.variable()),
+            ("data_dir".into(), "data_dir".into(), "ORDERMILL__DATA_DIR".into())
+        );
+        assert_eq!(folder.file_variable(), None);
+    }
+
+    /// A field without a row in the table would show up here as empty or 0.
+    #[test]
+    fn defaults_reach_every_field() {
+        let config = Config::defaults(Mode::Serve, Path::new("data"));
+        insta::assert_snapshot!(format!("{config:#?}"), @r#"
+        Config {
+            mode: Serve,
+            data_dir: "data",
+            server: ServerConfig {
+                listen: 127.0.0.1:8080,
+                public_url: "http://127.0.0.1:8080",
+                ops_listen: 127.0.0.1:9090,
+                secret_key: [],
+                trusted_proxies: [],
+                connections_max: 4096,
+                requests_max: 512,
+                webhook_requests_max: 128,
+                header_timeout_ms: 5000,
+                body_timeout_ms: 10000,
+                request_timeout_ms: 30000,
+                drain_ms: 20000,
+                session_ttl_s: 2592000,
+            },
+            store: StoreConfig {
+                url: StoreUrl(sqlite:data/ordermill.db),
+            },
+            orders: OrdersConfig {
+                code_prefix: "DH",
+                currency: VND,
+                ttl_card_s: 1800,
+                ttl_transfer_s: 86400,
+            },
+            stripe: StripeConfig {
+                secret_key: None,
+                webhook_secrets: [],
+                api_url: "https://api.stripe.com",
+                api_version: "2026-10-28.endive",
+                timeout_ms: 10000,
+            },
+            sepay: SepayConfig {
+                bank_bin: None,
+                account_number: None,
+                account_name: None,
+            },
+            mail: MailConfig {
+                smtp_url: None,
+                from: "",
+                templates_dir: None,
+                timeout_ms: 10000,
+            },
+            worker: WorkerConfig {
+                concurrency: 8,
+                lease_ms: 30000,
+            },
+            log: LogConfig {
+                format: Json,
+                level: "info",
+            },
+        }
+        "#);
+    }
+}

@@ -1,0 +1,5 @@
+//! The one integration binary of this crate: a module per part, in the order of the source.
+
+// Marked as tests so that the rules for tests (`unwrap` and the like) hold for what tests share, too.
+#[cfg(test)]
+mod config;
