@@ -4,11 +4,12 @@
 mod accounts;
 mod admin;
 mod body;
+pub mod control;
 mod dev;
 mod identity;
 mod limits;
 pub mod metrics;
-mod operations;
+pub mod operations;
 mod orders;
 mod problem;
 mod products;

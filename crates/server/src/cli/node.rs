@@ -1,0 +1,142 @@
+//! A node at work: listeners, control socket, workers, and the drain. SIGTERM or SIGINT drains; a second one ends at once.
+//!
+//! The order of a drain: not ready → stop accepting → let open requests end → stop claiming → let jobs end or give up their
+//! leases → close the store. A store that says it must not be written to any more ends the process with 75.
+
+use super::boot::Node;
+use super::{Failure, Outcome};
+use crate::config::Config;
+use crate::http::control::Control;
+use crate::http::operations::ops_router;
+use crate::http::serve::{ListenLimits, serve};
+use crate::worker;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often the store is asked whether it has failed for good.
+const FAILURE_POLL: Duration = Duration::from_millis(200);
+
+/// What a node does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Duties {
+    /// Answer requests.
+    pub(crate) api: bool,
+    /// Carry out jobs.
+    pub(crate) worker: bool,
+}
+
+/// Listeners that are bound, so that a port that is taken is known before anything starts.
+pub(crate) struct Listeners {
+    api: Option<TcpListener>,
+    ops: TcpListener,
+}
+
+impl Listeners {
+    /// Binds what the duties need.
+    pub(crate) async fn bind(config: &Config, duties: Duties) -> Result<Self, Failure> {
+        let api = if duties.api { Some(bind(config.server.listen).await?) } else { None };
+        Ok(Self { api, ops: bind(config.server.ops_listen).await? })
+    }
+
+    /// Where the API listens; port 0 in the settings has become a real one.
+    pub(crate) fn api_address(&self) -> Option<SocketAddr> {
+        self.api.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Where the operations listener ended up.
+    pub(crate) fn ops_address(&self) -> Option<SocketAddr> {
+        self.ops.local_addr().ok()
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| Failure::unavailable(format!("cannot listen on {address}: {error}")))
+}
+
+/// Works until told to stop.
+pub(crate) async fn run(node: Node, listeners: Listeners, duties: Duties) -> Outcome {
+    let stop = CancellationToken::new();
+    let signals = tokio::spawn(wait_for_signals(stop.clone()));
+    let failure = work(&node, listeners, duties, stop).await;
+    signals.abort();
+    node.close().await;
+    match failure {
+        None => Ok(()),
+        Some(why) => Err(Failure::unavailable(format!("the store failed and this process must not go on: {why}"))),
+    }
+}
+
+/// The node's tasks, from start to the end of the drain; returns why the store failed, if it did.
+pub(crate) async fn work(node: &Node, listeners: Listeners, duties: Duties, stop: CancellationToken) -> Option<String> {
+    let config = Arc::clone(&node.app.config);
+    let drain = Duration::from_millis(config.server.drain_ms);
+    let limits = ListenLimits {
+        connections_max: config.server.connections_max,
+        header_timeout: Duration::from_millis(config.server.header_timeout_ms),
+        drain,
+    };
+    let (stop_listening, stop_working) = (CancellationToken::new(), CancellationToken::new());
+    let (edges, workers) = (TaskTracker::new(), TaskTracker::new());
+    if let Some(api) = listeners.api {
+        edges.spawn(serve(api, node.router(), limits, stop_listening.clone()));
+    }
+    edges.spawn(serve(listeners.ops, ops_router(node.shared.clone()), limits, stop_listening.clone()));
+    match Control::bind(&config.data_dir) {
+        Ok(control) => drop(edges.spawn(control.serve(node.router(), stop_listening.clone()))),
+        Err(error) => tracing::warn!(%error, "no control socket: commands will not find this server"),
+    }
+    if duties.worker {
+        let name = format!("pid-{}", std::process::id());
+        workers.spawn(worker::run(Arc::clone(&node.app), name, stop_working.clone(), drain));
+    }
+    if let Some(simulator) = &node.simulator {
+        let deliveries = Arc::clone(simulator).deliver_webhooks(node.http.clone(), stop_working.clone());
+        workers.spawn(deliveries);
+    }
+    let failure = tokio::select! {
+        () = stop.cancelled() => None,
+        why = store_failure(node) => Some(why),
+    };
+    node.shared.readiness.drain();
+    tracing::info!("draining");
+    stop_listening.cancel();
+    edges.close();
+    edges.wait().await;
+    stop_working.cancel();
+    workers.close();
+    workers.wait().await;
+    failure
+}
+
+async fn store_failure(node: &Node) -> String {
+    loop {
+        if let Some(why) = node.app.store.failure() {
+            return why;
+        }
+        tokio::time::sleep(FAILURE_POLL).await;
+    }
+}
+
+/// The first signal drains; the second ends the process at once, which every crash test says is safe.
+async fn wait_for_signals(stop: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("cannot listen for signals: only SIGKILL will stop this process");
+        return;
+    };
+    for count in 0.. {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if count > 0 {
+            tracing::warn!("second signal: ending now");
+            std::process::abort();
+        }
+        stop.cancel();
+    }
+}

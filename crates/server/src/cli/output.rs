@@ -1,0 +1,127 @@
+//! How commands print: tables for people, JSON and CSV for programs. Data goes to standard output, everything else to
+//! standard error, so that a pipe only ever sees data.
+
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+use std::io::{IsTerminal, Write};
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Table,
+    /// For programs: the answer of the API
+    Json,
+    /// For spreadsheets
+    Csv,
+}
+
+/// Where commands print to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Output {
+    pub(super) format: Format,
+}
+
+/// A column of a list: its heading, and where in a row (a JSON pointer) its value stands.
+pub(super) type Column = (&'static str, &'static str);
+
+impl Output {
+    pub(super) const fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    /// A line of data.
+    pub(super) fn line(&self, text: &str) {
+        write_line(std::io::stdout(), text);
+    }
+
+    /// A line about the work, for people; programs do not see it.
+    pub(super) fn note(&self, text: &str) {
+        write_line(std::io::stderr(), text);
+    }
+
+    /// What went wrong.
+    pub(super) fn error(&self, text: &str) {
+        write_line(std::io::stderr(), &format!("ordermill: {text}"));
+    }
+
+    /// Whether somebody watches, so that progress may be drawn.
+    pub(super) fn is_watched(&self) -> bool {
+        std::io::stderr().is_terminal()
+    }
+
+    /// A list as the API returned it: `{"data": […]}`.
+    pub(super) fn list(&self, answer: &Value, columns: &[Column]) {
+        let rows: Vec<Vec<String>> = answer
+            .get("data")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .map(|row| columns.iter().map(|(_, pointer)| cell(row.pointer(pointer))).collect())
+            .collect();
+        match self.format {
+            Format::Json => self.line(&pretty(answer)),
+            Format::Csv => self.csv(columns, &rows),
+            Format::Table if rows.is_empty() => self.note("nothing there"),
+            Format::Table => self.table(&columns.iter().map(|(heading, _)| *heading).collect::<Vec<_>>(), &rows),
+        }
+    }
+
+    /// A table for people.
+    pub(super) fn table(&self, headings: &[&str], rows: &[Vec<String>]) {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_header(headings);
+        for row in rows {
+            table.add_row(row);
+        }
+        self.line(&table.to_string());
+    }
+
+    fn csv(&self, columns: &[Column], rows: &[Vec<String>]) {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let headings = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
+        let guarded = rows.iter().map(|row| row.iter().map(|text| without_formula(text)).collect());
+        let written = std::iter::once(headings).chain(guarded).try_for_each(|row: Vec<String>| writer.write_record(&row));
+        match written.map_err(|error| error.to_string()).and_then(|()| writer.into_inner().map_err(|error| error.to_string())) {
+            Ok(bytes) => self.line(String::from_utf8_lossy(&bytes).trim_end()),
+            Err(why) => self.error(&why),
+        }
+    }
+}
+
+/// A spreadsheet must not run what a customer typed.
+fn without_formula(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+}
+
+/// JSON for people and programs alike.
+pub(super) fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+/// One value as a cell.
+pub(super) fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// A closed pipe (`ordermill orders list | head`) is no failure.
+fn write_line(mut stream: impl Write, text: &str) {
+    drop(writeln!(stream, "{text}").and_then(|()| stream.flush()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_cannot_become_formulas() {
+        assert_eq!(without_formula("=HYPERLINK(1)"), "'=HYPERLINK(1)");
+        assert_eq!(without_formula("DH000123"), "DH000123");
+    }
+}

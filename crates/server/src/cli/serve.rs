@@ -1,0 +1,42 @@
+//! `ordermill serve`: production. Refuses unsafe or missing settings, and rows that `dev` made.
+
+use super::node::{self, Duties, Listeners};
+use super::{Failure, Global, Outcome, boot, logging};
+use crate::config::{Loaded, Mode, refuse_unsafe};
+use ordermill_core::change::{Key, Row};
+use std::net::SocketAddr;
+
+/// The setting that `dev` leaves in its stores.
+pub(super) const MADE_BY: &str = "made_by";
+
+pub(super) async fn run(global: &Global, listen: Option<SocketAddr>, no_worker: bool) -> Outcome {
+    let node = prepare(global, listen).await?;
+    let duties = Duties { api: true, worker: !no_worker };
+    let listeners = Listeners::bind(&node.app.config, duties).await?;
+    tracing::info!(listen = %node.app.config.server.listen, "serving");
+    node::run(node, listeners, duties).await
+}
+
+/// A production node, checked.
+pub(super) async fn prepare(global: &Global, listen: Option<SocketAddr>) -> Result<boot::Node, Failure> {
+    let Loaded { config, .. } = boot::load(global, listen)?;
+    logging::start(&config.log);
+    if config.mode == Mode::Dev {
+        return Err(Failure::usage("this data folder was made by `ordermill dev`; production needs one of its own (--data DIR)"));
+    }
+    for note in refuse_unsafe(&config).map_err(|error| Failure::usage(error.to_string()))? {
+        tracing::warn!("{note}");
+    }
+    let node = boot::open(config).await?;
+    if is_made_by_dev(&node).await? {
+        node.close().await;
+        return Err(Failure::usage("this store was filled by `ordermill dev`: its accounts have a known password; use a fresh store"));
+    }
+    Ok(node)
+}
+
+async fn is_made_by_dev(node: &boot::Node) -> Result<bool, Failure> {
+    let stored = node.app.store.get(&Key::Setting(MADE_BY.to_owned())).await;
+    let stored = stored.map_err(|error| Failure::unavailable(error.to_string()))?;
+    Ok(matches!(stored.map(|stored| stored.row), Some(Row::Setting(setting)) if setting.value == "dev"))
+}
