@@ -13,6 +13,7 @@ mod encode;
 pub mod failpoint;
 #[cfg(feature = "test-support")]
 pub mod faulty;
+pub mod fsck;
 pub mod memory;
 mod open;
 #[cfg(feature = "postgres")]
