@@ -64,6 +64,7 @@ impl MemoryStore {
     }
 
     /// Commits changes that arrive at the same moment, in the batches that every store would make of them.
+    #[expect(clippy::needless_pass_by_value, reason = "the signature that the SQL stores need")]
     pub fn commit_together(&self, changes: Vec<Arc<Change>>) -> Vec<Result<(), CommitError>> {
         let mut results: Vec<Option<Result<(), CommitError>>> = vec![None; changes.len()];
         let mut waiting: VecDeque<_> = changes.iter().enumerate().collect();

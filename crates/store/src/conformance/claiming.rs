@@ -55,7 +55,7 @@ pub(super) async fn a_leased_job_is_not_claimed_again(subject: &dyn Subject) {
     commit(store, &fixture.queue([job("email", "a", 1)])).await;
     let first = claim_one(store, "email").await;
     assert_eq!(claim(store, "email", 1).await, []);
-    assert_eq!(claim_jobs(subject, &[first.key.clone()], 1).await, []);
+    assert_eq!(claim_jobs(subject, std::slice::from_ref(&first.key), 1).await, []);
     subject.advance_ms(LEASE_MS / 2);
     assert_eq!(claim(store, "email", 1).await, []);
     subject.advance_ms(LEASE_MS / 2);

@@ -6,7 +6,7 @@ use crate::OrderRef;
 use ordermill_core::admit::{Failed, StockLevel};
 use ordermill_core::change::{Cause, Guard, Key, Row, StockKey, StockMove};
 use ordermill_core::inbox::InboxState;
-use ordermill_core::job::{Claim, Outcome};
+use ordermill_core::job::{CircuitMove, Claim, Finish, Outcome};
 use ordermill_core::payment::PaymentProgress;
 use std::sync::Arc;
 
@@ -56,11 +56,7 @@ pub(super) async fn one_failed_guard_leaves_nothing_behind(subject: &dyn Subject
         change.insert(Row::Inbox(fixture.inbox("evt_1", InboxState::Applied)));
         change.delete(Key::Session(old.token), 1);
         change.jobs.push(job("email", "new", 1));
-        change.finish(ordermill_core::job::Finish {
-            claim: claimed.claim(),
-            outcome: Outcome::Done,
-            circuit: ordermill_core::job::CircuitMove::Open { for_ms: 60_000 },
-        });
+        change.finish(Finish { claim: claimed.claim(), outcome: Outcome::Done, circuit: CircuitMove::Open { for_ms: 60_000 } });
         change.expects.push(guard);
         lose(store, &Arc::new(change)).await;
         assert_eq!(everything(store).await, before, "{what} left something behind");
@@ -75,7 +71,7 @@ pub(super) async fn one_failed_guard_leaves_nothing_behind(subject: &dyn Subject
     let mut zombie = fixture.change();
     zombie.insert(Row::Audit(fixture.audit()));
     let stale = Claim { key: claimed.key.clone(), attempt: claimed.past.attempt + 1 };
-    zombie.finish(ordermill_core::job::Finish { claim: stale, outcome: Outcome::Done, circuit: Default::default() });
+    zombie.finish(Finish { claim: stale, outcome: Outcome::Done, circuit: CircuitMove::Keep });
     lose(store, &Arc::new(zombie)).await;
     assert_eq!(everything(store).await, before, "a lost lease left something behind");
     commit(store, &fixture.finish(&claimed.claim(), Outcome::Done)).await;

@@ -43,7 +43,7 @@ pub(super) async fn an_order_comes_back_as_it_was_written(subject: &dyn Subject)
     for (number, method) in (1..).zip(PaymentMethod::ALL) {
         let number = i64::MAX - number;
         let who = super::fixture::customer(&user);
-        let (order, mut placed) = fixture.place_as(number, method, who, NOW, &goods[..1 + usize::from(number == i64::MAX - 1)]);
+        let (order, mut placed) = fixture.place_as(number, method, who, NOW, &goods[..=usize::from(number == i64::MAX - 1)]);
         let change = Arc::make_mut(&mut placed);
         let mut order = Order { note: Some("NUL không, nhưng \u{feff}\u{202e}\t\r\n'\"\\ và 🎁".to_owned()), ..order };
         order.payment.client_secret = Some("pi_1_secret_x".to_owned());
