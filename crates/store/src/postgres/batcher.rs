@@ -1,0 +1,367 @@
+//! The one task of a node that writes changes: it takes what waits, admits it by the pure rule, writes it in one
+//! transaction and answers everybody after the commit.
+//!
+//! It is optimistic about keys that must be absent: a plain read, then an insert. When a rival node takes such a key in
+//! between, the insert fails and the batch runs again from its reads. A commit whose answer was lost is never guessed at:
+//! each batch leaves a row, and [`Batcher::settle_doubt`] asks for it. This file must not know what the statements say.
+
+use super::clock::Clock;
+use super::connect::Endpoint;
+use super::guards::{self, Reads};
+use super::keys::column;
+use super::pipeline;
+use super::trouble::{Trouble, answer, within};
+use super::write;
+use crate::encode::Encoded;
+use crate::{CommitError, failpoint};
+use deadpool_postgres::ClientWrapper;
+use ordermill_core::admit::{admit, disjoint_prefix};
+use ordermill_core::change::{Change, Guard};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// The most changes of one transaction: more would hold rivals' locks longer than a flush saves.
+const MAX_BATCH: usize = 128;
+/// How many changes are looked at when a batch is put together; the rest waits in the channel and so slows its senders.
+const MAX_WAITING: usize = MAX_BATCH * 2;
+/// How often a batch is run again because of rivals or lost connections before its changes run one by one or give up.
+const MAX_RERUNS: u32 = 3;
+/// After this a batch is not run again in any form: its callers have better things to do than to wait.
+const BATCH_TIME: Duration = Duration::from_secs(20);
+/// How long a batch waits for a server that cannot be reached, such as one that restarts.
+const RECONNECT_TIME: Duration = Duration::from_secs(3);
+/// How long a commit in doubt is asked about. Longer than a server holds a transaction whose node went silent.
+const DOUBT_TIME: Duration = Duration::from_secs(10);
+/// The pause between two tries to reach the server.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Claims a batch's id for ever: answers whether the batch was committed, and if it was not, it never will be. While the
+/// old transaction may still commit, the statement waits for it.
+const SETTLE: &str = "INSERT INTO batches (id, at, is_applied) \
+     VALUES ($1, (extract(epoch FROM now()) * 1000000)::bigint + $2::bigint, false) \
+     ON CONFLICT (id) DO UPDATE SET id = excluded.id RETURNING is_applied";
+
+/// Every statement of this file, for the test that prepares them.
+#[cfg(feature = "test-support")]
+pub(super) const STATEMENTS: &[&str] = &[SETTLE];
+
+/// What the batcher says about one change.
+pub(super) type Answer = Result<(), CommitError>;
+
+/// What the batcher is asked.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// To commit a change.
+    One(Waiting),
+    /// To commit changes as if they had arrived at the same moment.
+    #[cfg(feature = "test-support")]
+    Together(Vec<Encoded>, oneshot::Sender<Vec<Answer>>),
+}
+
+/// A change that waits for its batch.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) encoded: Encoded,
+    pub(super) reply: oneshot::Sender<Answer>,
+}
+
+/// Why a try did not end in answers.
+enum Setback {
+    /// Nothing was committed.
+    Trouble(Trouble),
+    /// The server cannot be reached; nothing was committed.
+    Down(String),
+    /// The answer to the COMMIT was lost.
+    Doubt { batch: Uuid, answers: Vec<Answer>, why: String },
+}
+
+/// How a doubt ended.
+enum Settled {
+    Applied,
+    /// Not committed, and now it never will be.
+    Void,
+    Unreachable(String),
+}
+
+/// The writer of one node.
+pub(super) struct Batcher {
+    endpoint: Endpoint,
+    connection: Option<ClientWrapper>,
+    clock: Arc<Clock>,
+    work: Arc<Notify>,
+    batch_ids: BatchIds,
+    /// Set when the last batch could not reach the server: the next one then tries only once.
+    is_down: bool,
+}
+
+impl Batcher {
+    pub(super) const fn new(endpoint: Endpoint, connection: ClientWrapper, clock: Arc<Clock>, work: Arc<Notify>, opening: Uuid) -> Self {
+        Self { endpoint, connection: Some(connection), clock, work, batch_ids: BatchIds::new(opening), is_down: false }
+    }
+
+    /// Works until every sender is gone and everything accepted is answered.
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+        let mut waiting = VecDeque::new();
+        loop {
+            if waiting.is_empty() {
+                match inbox.recv().await {
+                    Some(message) => self.take(message, &mut waiting).await,
+                    None => return,
+                }
+            }
+            while waiting.len() < MAX_WAITING {
+                match inbox.try_recv() {
+                    Ok(message) => self.take(message, &mut waiting).await,
+                    Err(_) => break,
+                }
+            }
+            let batch = disjoint_prefix(&mut waiting, MAX_BATCH, |waiting| &waiting.encoded.change);
+            let changes: Vec<&Encoded> = batch.iter().map(|waiting| &waiting.encoded).collect();
+            let answers = self.commit_batch(&changes).await;
+            for (waiting, answer) in batch.into_iter().zip(answers) {
+                // Whoever gave up waiting does not hear the answer.
+                drop(waiting.reply.send(answer));
+            }
+        }
+    }
+
+    async fn take(&mut self, message: Message, waiting: &mut VecDeque<Waiting>) {
+        match message {
+            Message::One(one) => waiting.push_back(one),
+            #[cfg(feature = "test-support")]
+            Message::Together(changes, reply) => {
+                let answers = self.commit_together(&changes).await;
+                drop(reply.send(answers));
+            }
+        }
+    }
+
+    #[cfg(feature = "test-support")]
+    async fn commit_together(&mut self, changes: &[Encoded]) -> Vec<Answer> {
+        let mut answers: Vec<Answer> = changes.iter().map(|_| Ok(())).collect();
+        let mut waiting: VecDeque<(usize, &Encoded)> = changes.iter().enumerate().collect();
+        while !waiting.is_empty() {
+            let batch = disjoint_prefix(&mut waiting, MAX_BATCH, |(_, encoded)| &encoded.change);
+            let encoded: Vec<&Encoded> = batch.iter().map(|(_, encoded)| *encoded).collect();
+            for ((place, _), answer) in batch.iter().zip(self.commit_batch(&encoded).await) {
+                if let Some(slot) = answers.get_mut(*place) {
+                    *slot = answer;
+                }
+            }
+        }
+        answers
+    }
+
+    /// Commits disjoint changes, together if it can be done, otherwise one by one.
+    async fn commit_batch(&mut self, changes: &[&Encoded]) -> Vec<Answer> {
+        let deadline = Instant::now() + BATCH_TIME;
+        let trouble = match self.persist(changes, deadline).await {
+            Ok(answers) => return answers,
+            Err(trouble) => trouble,
+        };
+        if changes.len() == 1 {
+            return vec![Err(refusal(&trouble))];
+        }
+        tracing::warn!(changes = changes.len(), why = trouble.why(), "a batch could not be written; its changes are tried one by one");
+        let mut answers = Vec::with_capacity(changes.len());
+        for change in changes {
+            let one =
+                if Instant::now() < deadline { self.persist(std::slice::from_ref(change), deadline).await } else { Err(trouble.clone()) };
+            answers.extend(one.unwrap_or_else(|trouble| vec![Err(refusal(&trouble))]));
+        }
+        answers
+    }
+
+    /// Runs a batch until there are answers. An error means that each change should be tried alone.
+    async fn persist(&mut self, changes: &[&Encoded], deadline: Instant) -> Result<Vec<Answer>, Trouble> {
+        let mut reruns = 0;
+        loop {
+            let setback = match self.run_once(changes).await {
+                Ok(answers) => return Ok(answers),
+                Err(setback) => setback,
+            };
+            let is_last = reruns >= MAX_RERUNS || Instant::now() >= deadline;
+            reruns += 1;
+            match setback {
+                Setback::Down(why) => return Ok(nothing_applied(changes, &why)),
+                Setback::Doubt { batch, answers, why } => match self.settle_doubt(batch, &why).await {
+                    Settled::Applied => return Ok(self.announce(changes, answers)),
+                    Settled::Void if is_last => return Ok(nothing_applied(changes, &why)),
+                    Settled::Void => {}
+                    Settled::Unreachable(why) => return Ok(in_doubt(answers, &why)),
+                },
+                Setback::Trouble(trouble) => {
+                    self.roll_back(&trouble).await;
+                    match trouble {
+                        Trouble::Overwhelmed(why) => return Ok(nothing_applied(changes, &why)),
+                        Trouble::Lost(why) if is_last => return Ok(nothing_applied(changes, &why)),
+                        Trouble::Rival(_) if is_last => return Err(trouble),
+                        Trouble::Refused(_) | Trouble::Corrupt { .. } => return Err(trouble),
+                        Trouble::Lost(why) | Trouble::Rival(why) => tracing::debug!(why, "a batch runs again"),
+                    }
+                }
+            }
+        }
+    }
+
+    /// One transaction: read under locks, admit, write, commit.
+    async fn run_once(&mut self, changes: &[&Encoded]) -> Result<Vec<Answer>, Setback> {
+        let offset_us = self.clock.offset_us();
+        let batch = self.batch_ids.next();
+        let client = self.connect().await?;
+        let reads = guards::read(client, changes, offset_us).await?;
+        let answers = judge(changes, &reads);
+        let admitted: Vec<&Encoded> =
+            changes.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(change, _)| *change).collect();
+        if admitted.is_empty() {
+            answer(client.batch_execute("ROLLBACK")).await?;
+            return Ok(answers);
+        }
+        let steps = write::steps(&admitted, &reads, batch)?;
+        pipeline::write(client, &steps).await?;
+        failpoint::hit("store.before_commit").map_err(|injected| Trouble::Overwhelmed(injected.to_string()))?;
+        let doubt = |answers, why| Setback::Doubt { batch, answers, why };
+        if let Err(trouble) = answer(client.batch_execute("COMMIT")).await {
+            return Err(doubt(answers, trouble.why()));
+        }
+        if let Err(injected) = failpoint::hit("store.after_commit") {
+            return Err(doubt(answers, injected.to_string()));
+        }
+        Ok(self.announce(changes, answers))
+    }
+
+    /// The connection, made anew if there is none.
+    async fn connect(&mut self) -> Result<&ClientWrapper, Setback> {
+        let deadline = Instant::now() + RECONNECT_TIME;
+        while self.connection.as_ref().is_none_or(|connection| connection.is_closed()) {
+            match answer(self.endpoint.connect()).await {
+                Ok(connection) => {
+                    self.connection = Some(connection);
+                    self.is_down = false;
+                }
+                Err(trouble) if self.is_down || Instant::now() >= deadline => {
+                    self.is_down = true;
+                    return Err(Setback::Down(trouble.why()));
+                }
+                Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
+            }
+        }
+        self.connection.as_ref().ok_or_else(|| Setback::Down("there is no connection".to_owned()))
+    }
+
+    /// Makes the connection usable again after trouble, or lets go of it.
+    async fn roll_back(&mut self, trouble: &Trouble) {
+        let is_clean = match &self.connection {
+            Some(connection) if !trouble.is_lost() => answer(connection.batch_execute("ROLLBACK")).await.is_ok(),
+            _ => false,
+        };
+        if !is_clean {
+            self.connection = None;
+        }
+    }
+
+    /// Finds out what became of a COMMIT whose answer was lost, and makes sure that it stays so.
+    async fn settle_doubt(&mut self, batch: Uuid, why: &str) -> Settled {
+        tracing::warn!(%batch, why, "the answer to a COMMIT was lost; asking what became of it");
+        self.connection = None;
+        let deadline = Instant::now() + DOUBT_TIME;
+        loop {
+            match within(DOUBT_TIME, self.ask_about(batch)).await {
+                Ok(true) => return Settled::Applied,
+                Ok(false) => return Settled::Void,
+                Err(trouble) if Instant::now() >= deadline => return Settled::Unreachable(trouble.why()),
+                Err(_) => {
+                    self.connection = None;
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn ask_about(&mut self, batch: Uuid) -> Result<bool, Trouble> {
+        let connection = self.endpoint.connect().await?;
+        let row = connection.query_one(SETTLE, &[&batch, &self.clock.offset_us()]).await?;
+        self.connection = Some(connection);
+        column(&row, 0)
+    }
+
+    /// Wakes waiting workers when there is work for them.
+    fn announce(&self, changes: &[&Encoded], answers: Vec<Answer>) -> Vec<Answer> {
+        if changes.iter().zip(&answers).any(|(change, answer)| answer.is_ok() && write::makes_work(change)) {
+            self.work.notify_waiters();
+        }
+        answers
+    }
+}
+
+impl From<Trouble> for Setback {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
+/// Admits what can be admitted. A change that names an unreadable row fails without being judged.
+fn judge(changes: &[&Encoded], reads: &Reads) -> Vec<Answer> {
+    let mut answers: Vec<Answer> = changes.iter().map(|encoded| readable(&encoded.change, reads)).collect();
+    let judged: Vec<usize> = answers.iter().enumerate().filter(|(_, answer)| answer.is_ok()).map(|(place, _)| place).collect();
+    let candidates: Vec<&Change> = judged.iter().filter_map(|place| changes.get(*place)).map(|encoded| &*encoded.change).collect();
+    for (place, verdict) in judged.into_iter().zip(admit(&candidates, &reads.found)) {
+        if let Some(answer) = answers.get_mut(place) {
+            *answer = verdict.map_err(CommitError::from);
+        }
+    }
+    answers
+}
+
+fn readable(change: &Change, reads: &Reads) -> Answer {
+    for guard in &change.expects {
+        if let Guard::Absent(key) | Guard::Version(key, _) = guard
+            && let Some(why) = reads.corrupt.get(key)
+        {
+            return Err(CommitError::Corrupt { key: format!("{key:?}"), why: why.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn nothing_applied(changes: &[&Encoded], why: &str) -> Vec<Answer> {
+    changes.iter().map(|_| Err(CommitError::Unavailable(why.to_owned()))).collect()
+}
+
+/// The answers when a commit stays in doubt. Conflicts may rest on changes of the same batch that were never applied.
+fn in_doubt(answers: Vec<Answer>, why: &str) -> Vec<Answer> {
+    let doubted = |answer: Answer| match answer {
+        Ok(()) => Err(CommitError::Unknown(why.to_owned())),
+        Err(CommitError::Conflict(_)) => Err(CommitError::Unavailable(why.to_owned())),
+        Err(other) => Err(other),
+    };
+    answers.into_iter().map(doubted).collect()
+}
+
+fn refusal(trouble: &Trouble) -> CommitError {
+    match trouble {
+        Trouble::Corrupt { key, why } => CommitError::Corrupt { key: key.clone(), why: why.clone() },
+        other => CommitError::Unavailable(other.why()),
+    }
+}
+
+/// Ids for batches: random per opening of a store, counted within it, so that their index grows at its end.
+struct BatchIds {
+    opening: u128,
+    count: u64,
+}
+
+impl BatchIds {
+    const fn new(opening: Uuid) -> Self {
+        Self { opening: opening.as_u128() >> 64 << 64, count: 0 }
+    }
+
+    const fn next(&mut self) -> Uuid {
+        self.count = self.count.wrapping_add(1);
+        Uuid::from_u128(self.opening | self.count as u128)
+    }
+}
