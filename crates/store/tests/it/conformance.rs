@@ -196,3 +196,80 @@ mod memory {
 
     every_case!(tests fresh:);
 }
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use super::{Arc, Change, CommitError, Store, StoreClock, Subject};
+    use crate::sqlite::Folder;
+    use ordermill_store::sqlite::SqliteStore;
+
+    pub(super) struct Sqlite {
+        // Before its folder, so that it is closed when the folder goes.
+        store: Arc<SqliteStore>,
+        clock: StoreClock,
+        _folder: Folder,
+    }
+
+    pub(super) async fn fresh() -> Sqlite {
+        let (folder, clock) = (Folder::new(), StoreClock::start());
+        let store = SqliteStore::open_with_clock(&folder.database(), clock.clone()).await.expect("a store");
+        store.migrate().await.expect("migrations");
+        Sqlite { store: Arc::new(store), clock, _folder: folder }
+    }
+
+    #[async_trait::async_trait]
+    impl Subject for Sqlite {
+        fn store(&self) -> &dyn Store {
+            &*self.store
+        }
+
+        fn shared(&self) -> Arc<dyn Store> {
+            Arc::<SqliteStore>::clone(&self.store)
+        }
+
+        fn advance_ms(&self, ms: i64) {
+            self.clock.advance_ms(ms);
+        }
+
+        async fn commit_together(&self, changes: Vec<Arc<Change>>) -> Vec<Result<(), CommitError>> {
+            self.store.commit_together(changes).await
+        }
+    }
+
+    every_case!(tests fresh:);
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use super::{Arc, Change, CommitError, Store, Subject};
+    use ordermill_store::postgres::PostgresStore;
+
+    pub(super) struct Postgres {
+        store: Arc<PostgresStore>,
+    }
+
+    pub(super) async fn fresh() -> Postgres {
+        Postgres { store: Arc::new(crate::postgres::fresh().await) }
+    }
+
+    #[async_trait::async_trait]
+    impl Subject for Postgres {
+        fn store(&self) -> &dyn Store {
+            &*self.store
+        }
+
+        fn shared(&self) -> Arc<dyn Store> {
+            Arc::<PostgresStore>::clone(&self.store)
+        }
+
+        fn advance_ms(&self, ms: i64) {
+            self.store.advance_ms(ms);
+        }
+
+        async fn commit_together(&self, changes: Vec<Arc<Change>>) -> Vec<Result<(), CommitError>> {
+            self.store.commit_together(changes).await
+        }
+    }
+
+    every_case!(tests fresh:);
+}

@@ -3,3 +3,7 @@
 
 #[cfg(feature = "test-support")]
 mod conformance;
+#[cfg(all(feature = "postgres", feature = "test-support"))]
+mod postgres;
+#[cfg(all(feature = "sqlite", feature = "test-support"))]
+mod sqlite;
