@@ -14,31 +14,31 @@ use ordermill_core::digest::Digest;
 use ordermill_core::time::Timestamp;
 use serde_json::{Value, json};
 
-/// What is asked for.
+/// What is asked for, of payment intents so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Op {
-    CreateIntent,
-    RetrieveIntent { id: String },
-    ConfirmIntent { id: String },
-    CancelIntent { id: String },
+    Create,
+    Retrieve { id: String },
+    Confirm { id: String },
+    Cancel { id: String },
 }
 
 impl Op {
     /// Its name in the journal.
     const fn name(&self) -> &'static str {
         match self {
-            Self::CreateIntent => "payment_intents.create",
-            Self::RetrieveIntent { .. } => "payment_intents.retrieve",
-            Self::ConfirmIntent { .. } => "payment_intents.confirm",
-            Self::CancelIntent { .. } => "payment_intents.cancel",
+            Self::Create => "payment_intents.create",
+            Self::Retrieve { .. } => "payment_intents.retrieve",
+            Self::Confirm { .. } => "payment_intents.confirm",
+            Self::Cancel { .. } => "payment_intents.cancel",
         }
     }
 
     /// The object in its path.
     fn object_id(&self) -> &str {
         match self {
-            Self::CreateIntent => "",
-            Self::RetrieveIntent { id } | Self::ConfirmIntent { id } | Self::CancelIntent { id } => id,
+            Self::Create => "",
+            Self::Retrieve { id } | Self::Confirm { id } | Self::Cancel { id } => id,
         }
     }
 }
@@ -50,7 +50,8 @@ pub(super) struct Request {
     pub(super) params: Params,
     /// Its idempotency key; reading needs none.
     pub(super) key: Option<String>,
-    pub(super) request_id: String,
+    /// `req_…`
+    pub(super) id: String,
     pub(super) api_version: String,
 }
 
@@ -101,10 +102,10 @@ impl StripeSimulator {
             now_s: now.unix_s(),
         };
         match &request.op {
-            Op::CreateIntent => intents::create(&request.params, &fresh),
-            Op::ConfirmIntent { id } => intents::confirm(find(ledger, id)?, &request.params, &fresh),
-            Op::CancelIntent { id } => intents::cancel(find(ledger, id)?, &request.params, &fresh),
-            Op::RetrieveIntent { id } => {
+            Op::Create => intents::create(&request.params, &fresh),
+            Op::Confirm { id } => intents::confirm(find(ledger, id)?, &request.params, &fresh),
+            Op::Cancel { id } => intents::cancel(find(ledger, id)?, &request.params, &fresh),
+            Op::Retrieve { id } => {
                 request.params.only(&[])?;
                 Err(Answer::object(find(ledger, id)?))
             }
@@ -136,7 +137,7 @@ impl StripeSimulator {
             "data": { "object": object },
             "livemode": false,
             "pending_webhooks": 1,
-            "request": { "id": request.request_id, "idempotency_key": request.key },
+            "request": { "id": request.id, "idempotency_key": request.key },
             "type": kind,
         })
     }

@@ -62,7 +62,7 @@ impl StripeSimulator {
                     continue;
                 }
                 Some(webhook) => webhook.due,
-                None => Instant::now() + Duration::from_secs(3_600),
+                None => Instant::now() + Duration::from_hours(1),
             };
             tokio::select! {
                 () = stop.cancelled() => return,

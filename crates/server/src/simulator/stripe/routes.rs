@@ -61,11 +61,11 @@ async fn set_mode(State(simulator): Simulator, Json(request): Json<SetMode>) -> 
 }
 
 async fn create_intent(State(simulator): Simulator, headers: HeaderMap, form: Result<Bytes, BytesRejection>) -> Response {
-    simulator.serve(Op::CreateIntent, &headers, form).await
+    simulator.serve(Op::Create, &headers, form).await
 }
 
 async fn retrieve_intent(State(simulator): Simulator, Path(id): Path<String>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    simulator.serve(Op::RetrieveIntent { id }, &headers, Ok(query.unwrap_or_default().into())).await
+    simulator.serve(Op::Retrieve { id }, &headers, Ok(query.unwrap_or_default().into())).await
 }
 
 async fn confirm_intent(
@@ -74,7 +74,7 @@ async fn confirm_intent(
     headers: HeaderMap,
     form: Result<Bytes, BytesRejection>,
 ) -> Response {
-    simulator.serve(Op::ConfirmIntent { id }, &headers, form).await
+    simulator.serve(Op::Confirm { id }, &headers, form).await
 }
 
 async fn cancel_intent(
@@ -83,7 +83,7 @@ async fn cancel_intent(
     headers: HeaderMap,
     form: Result<Bytes, BytesRejection>,
 ) -> Response {
-    simulator.serve(Op::CancelIntent { id }, &headers, form).await
+    simulator.serve(Op::Cancel { id }, &headers, form).await
 }
 
 async fn unknown_url(method: Method, uri: Uri) -> Response {
@@ -142,13 +142,13 @@ impl StripeSimulator {
         self.authorise(headers)?;
         let form = form.map_err(|_| Answer::error(400, "invalid_request_error", None, "Invalid request: the body cannot be read."))?;
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
-        let is_reading = matches!(op, Op::RetrieveIntent { .. });
+        let is_reading = matches!(op, Op::Retrieve { .. });
         let key = text("idempotency-key").filter(|_| !is_reading).map(str::to_owned);
         if key.as_ref().is_some_and(|key| key.chars().count() > KEY_CHARS_MAX) {
             return Err(Answer::error(400, "invalid_request_error", None, "Idempotency keys have up to 255 characters."));
         }
         let api_version = text("stripe-version").unwrap_or(API_VERSION).to_owned();
-        Ok(Request { op, params: Params::parse(&form)?, key, request_id: request_id.to_owned(), api_version })
+        Ok(Request { op, params: Params::parse(&form)?, key, id: request_id.to_owned(), api_version })
     }
 
     /// A bearer token, or the user name of Basic authentication.
