@@ -3,3 +3,5 @@
 // Marked as tests so that the rules for tests (`unwrap` and the like) hold for what tests share, too.
 #[cfg(test)]
 mod config;
+#[cfg(test)]
+mod stripe;
