@@ -23,6 +23,9 @@ pub(super) struct Output {
     pub(super) format: Format,
 }
 
+/// How wide tables are when nobody knows how wide the reader is.
+const PIPE_WIDTH: u16 = 140;
+
 /// A column of a list: its heading, and where in a row (a JSON pointer) its value stands.
 pub(super) type Column = (&'static str, &'static str);
 
@@ -71,7 +74,10 @@ impl Output {
     /// A table for people.
     pub(super) fn table(&self, headings: &[&str], rows: &[Vec<String>]) {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        if !std::io::stdout().is_terminal() {
+            table.set_width(PIPE_WIDTH);
+        }
         table.set_header(headings);
         for row in rows {
             table.add_row(row);

@@ -4,4 +4,14 @@
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod mail;
+#[cfg(test)]
 mod stripe;
+#[cfg(test)]
+mod tidy;
+#[cfg(test)]
+mod api;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod test_app;

@@ -1,0 +1,119 @@
+//! F18–F19: effects that happened although nobody heard, on Stripe and in mail.
+
+use crate::test_app::{Backend, Folder, TestApp, on_both_stores};
+use ordermill::mail::{Behaviour, Scripted};
+use ordermill::simulator::stripe::Mode;
+use ordermill_store::Store;
+use ordermill_store::faulty::{Fault, FaultyStore, Verb};
+use std::sync::Arc;
+
+on_both_stores! {
+    f18_a_mail_whose_confirmation_is_lost_is_sent_again_under_its_own_id;
+    f19_a_mail_that_was_taken_without_an_answer_is_sent_again_at_most_twice;
+    f19_stripe_accepts_and_resets_and_still_makes_one_intent;
+    f19_an_order_stands_while_stripe_is_away;
+    f14_a_webhook_before_the_intent_is_attached_pays_the_order;
+}
+
+/// On a fresh store that fails when told to.
+async fn start_faulty(backend: Backend) -> (TestApp, Arc<FaultyStore>) {
+    // The first app only makes the store's URL and schema.
+    let plain = TestApp::start(backend).await;
+    let folder = Arc::new(Folder::new());
+    let url = match backend {
+        Backend::Sqlite => format!("sqlite:{}", folder.0.join("ordermill.db").display()),
+        Backend::Postgres => plain.store_url.clone(),
+    };
+    let inner = ordermill_store::open(&url).await.expect("the store opens");
+    let faulty = Arc::new(FaultyStore::new(inner, 1));
+    let store: Arc<dyn Store> = faulty.clone();
+    (TestApp::start_with(store, url, folder).await, faulty)
+}
+
+/// I7: the mail went out, the commit that says so did not come about.
+async fn f18_a_mail_whose_confirmation_is_lost_is_sent_again_under_its_own_id(backend: Backend) {
+    let (app, faulty) = start_faulty(backend).await;
+    let product = app.product("CUP", 25_000, 9).await;
+    let order = app.order(&app.customer("an@example.com").await, &product, 1, "bank_transfer").await;
+    app.webhook(&app.paid_event("evt_1", &order)).await;
+    // Of the attempt's two commits ("intended", then "confirmed" with the job's end) the second one fails.
+    faulty.script(Verb::Commit, [None, Some(Fault::Unavailable)]);
+    let target = ordermill_store::ClaimTarget::Queue("email".to_owned());
+    let job = app.app.store.claim(&target, 1, 100, "doomed").await.expect("the store answers").remove(0);
+    ordermill::worker::run_claimed(&app.app, ordermill_core::job::Queue::Email, &job).await;
+    assert_eq!(app.catcher.list().len(), 1);
+    app.run_jobs_until("the second mail", async || app.catcher.list().len() == 2).await;
+    let mails = app.catcher.list();
+    assert_eq!(mails[0].message_id, mails[1].message_id, "one logical mail");
+    app.run_jobs().await;
+    assert_eq!(app.catcher.list().len(), 2, "once confirmed, never again");
+    app.fsck().await;
+}
+
+/// The window of SMTP: accepted, answer lost. Two resends, then a person must look.
+async fn f19_a_mail_that_was_taken_without_an_answer_is_sent_again_at_most_twice(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    app.catcher.script(Scripted::Others, Behaviour::AcceptThenLose);
+    let product = app.product("CUP", 25_000, 9).await;
+    let order = app.order(&app.customer("an@example.com").await, &product, 1, "bank_transfer").await;
+    app.webhook(&app.paid_event("evt_1", &order)).await;
+    let died = async || app.app.store.queues().await.expect("an answer").iter().any(|queue| queue.dead > 0);
+    app.run_jobs_until("the review", died).await;
+    let mails = app.catcher.list();
+    assert!((1..=3).contains(&mails.len()), "{}", mails.len());
+    assert!(mails.iter().all(|mail| mail.message_id == mails[0].message_id));
+    app.fsck().await;
+}
+
+/// I7: unknown is not failed. The job asks again with the same key and gets the intent that was made.
+async fn f19_stripe_accepts_and_resets_and_still_makes_one_intent(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let product = app.product("CUP", 25_000, 9).await;
+    let token = app.customer("an@example.com").await;
+    app.stripe.set_mode(Mode::AcceptThenReset);
+    let order = app.order(&token, &product, 1, "stripe").await;
+    assert_eq!((order.status, order.text("/payment/status").as_str()), (201, "creating"), "{}", order.body);
+    app.stripe.set_mode(Mode::Ok);
+    let path = format!("/api/orders/{}", order.text("/code"));
+    app.run_jobs_until("the intent", async || app.get(&path, &token).await.text("/payment/status") != "creating").await;
+    assert_eq!(app.stripe.journal().iter().filter(|accepted| accepted.op == "payment_intents.create").count(), 1, "{:?}", app.stripe.journal());
+    assert!(app.stripe.duplicates().is_empty());
+    app.fsck().await;
+}
+
+async fn f19_an_order_stands_while_stripe_is_away(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let product = app.product("CUP", 25_000, 9).await;
+    let token = app.customer("an@example.com").await;
+    app.stripe.set_mode(Mode::Unreachable);
+    let headers = [("idempotency-key", "order-of-an-1")];
+    let body = crate::test_app::order_body(&product, 1, "stripe");
+    let order = app.post_with("/api/orders/create", &token, &headers, &body).await;
+    assert_eq!((order.status, order.text("/payment/status").as_str()), (201, "creating"), "{}", order.body);
+    app.stripe.set_mode(Mode::Ok);
+    // The client asks again, under its key, and the request itself gets the intent.
+    let asks_again = async || {
+        let again = app.post_with("/api/orders/create", &token, &headers, &body).await;
+        assert_eq!((again.status, again.text("/id")), (201, order.text("/id")));
+        again.text("/payment/status") == "requires_payment_method"
+    };
+    app.run_jobs_until("the intent", asks_again).await;
+    app.fsck().await;
+}
+
+async fn f14_a_webhook_before_the_intent_is_attached_pays_the_order(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let product = app.product("CUP", 25_000, 9).await;
+    let token = app.customer("an@example.com").await;
+    app.stripe.set_mode(Mode::AcceptThenReset);
+    let order = app.order(&token, &product, 1, "stripe").await;
+    app.stripe.set_mode(Mode::Ok);
+    let intent = app.stripe.journal().last().expect("an intent").object_id.clone();
+    let mut known = order.clone();
+    known.body["payment"]["paymentIntentId"] = serde_json::json!(intent);
+    assert_eq!(app.webhook(&app.paid_event("evt_1", &known)).await.status, 200);
+    app.run_jobs_until("the mail", async || !app.catcher.list().is_empty()).await;
+    let end = app.get(&format!("/api/orders/{}", order.text("/code")), &token).await;
+    assert_eq!((end.text("/status").as_str(), end.text("/paymentStatus").as_str()), ("processing", "paid"));
+    app.fsck().await;
+}

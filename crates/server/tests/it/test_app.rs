@@ -1,0 +1,342 @@
+//! A whole ordermill per test: a store of its own (`SQLite` file or Postgres schema), a mail catcher, a simulated Stripe on
+//! its own port, the real router behind the real accept loop. Tests speak HTTP to it. Workers run only when a test says
+//! so, so that every test decides what happens when.
+
+use ordermill::app::accounts::{self, Registration};
+use ordermill::app::catalogue::{self, NewProduct};
+use ordermill::app::{App, Parts, SystemClock, SystemRandomness};
+use ordermill::config::{Config, Mode, StoreUrl};
+use ordermill::http::operations::Readiness;
+use ordermill::http::serve::{ListenLimits, serve};
+use ordermill::http::{self, Shared};
+use ordermill::mail::{Catcher, Templates};
+use ordermill::simulator::stripe::{SimulatorSettings, StripeSimulator};
+use ordermill::worker;
+use ordermill_core::account::Role;
+use ordermill_core::catalogue::ProductKind;
+use ordermill_core::contact::Email;
+use ordermill_core::event::Actor;
+use ordermill_core::locale::Locale;
+use ordermill_core::money::Currency;
+use ordermill_store::Store;
+use ordermill_store::postgres::throwaway;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// The secret that webhooks to the test app are signed with.
+pub(crate) const WEBHOOK_SECRET: &str = "whsec_test_current";
+/// The one before it, still good during rotation.
+pub(crate) const OLD_WEBHOOK_SECRET: &str = "whsec_test_previous";
+/// The password of everybody.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// Which store a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// Runs one async test on both stores, as two tests.
+macro_rules! on_both_stores {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(crate::test_app::Backend::Sqlite).await; })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(crate::test_app::Backend::Postgres).await; })*
+        }
+    };
+}
+pub(crate) use on_both_stores;
+
+/// A folder that is gone at the end.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("ordermill-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).expect("a temporary folder");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// A whole ordermill.
+pub(crate) struct TestApp {
+    pub(crate) app: Arc<App>,
+    pub(crate) url: String,
+    pub(crate) catcher: Arc<Catcher>,
+    pub(crate) stripe: Arc<StripeSimulator>,
+    pub(crate) http: reqwest::Client,
+    pub(crate) store_url: String,
+    stop: CancellationToken,
+    _folder: Arc<Folder>,
+}
+
+impl TestApp {
+    /// On a fresh store.
+    pub(crate) async fn start(backend: Backend) -> Self {
+        let folder = Arc::new(Folder::new());
+        let store_url = match backend {
+            Backend::Sqlite => format!("sqlite:{}", folder.0.join("ordermill.db").display()),
+            Backend::Postgres => {
+                let server = throwaway::shared_url().expect("a Postgres server");
+                throwaway::fresh_schema(&server).await.expect("a schema")
+            }
+        };
+        Self::start_on(store_url, folder).await
+    }
+
+    /// A second node on the same Postgres schema.
+    pub(crate) async fn second_node(&self) -> Self {
+        Self::start_on(self.store_url.clone(), Arc::clone(&self._folder)).await
+    }
+
+    async fn start_on(store_url: String, folder: Arc<Folder>) -> Self {
+        let store = ordermill_store::open(&store_url).await.expect("the store opens");
+        Self::start_with(store, store_url, folder).await
+    }
+
+    /// On this store, which may be wrapped to misbehave.
+    pub(crate) async fn start_with(store: Arc<dyn Store>, store_url: String, folder: Arc<Folder>) -> Self {
+        // A second call in one process says so and changes nothing.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        store.migrate().await.expect("the schema is brought up to date");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let stop = CancellationToken::new();
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
+        let (stripe, stripe_url) = start_stripe(&url, &http, &stop).await;
+        let config = config(&folder, &url, &stripe_url, &store_url);
+        let catcher = Catcher::new(None, Arc::new(SystemClock)).expect("a catcher");
+        let app = App::new(Parts {
+            config,
+            store,
+            clock: Arc::new(SystemClock),
+            randomness: Arc::new(SystemRandomness::default()),
+            mailer: catcher.clone(),
+            templates: Templates::load(None).expect("templates"),
+            http: http.clone(),
+        });
+        let shared = Shared { app: Arc::clone(&app), readiness: Arc::new(Readiness::default()), catcher: Some(catcher.clone()) };
+        let limits =
+            ListenLimits { connections_max: 4096, header_timeout: Duration::from_secs(5), drain: Duration::from_secs(5) };
+        tokio::spawn(serve(listener, http::router(shared, axum::Router::new()), limits, stop.clone()));
+        Self { app, url, catcher, stripe, http, store_url, stop, _folder: folder }
+    }
+
+    /// Runs every job that is due now.
+    pub(crate) async fn run_jobs(&self) -> usize {
+        worker::run_due(&self.app, "test").await.expect("the store answers")
+    }
+
+    /// Starts workers; they stop with the app.
+    pub(crate) fn start_workers(&self) {
+        tokio::spawn(worker::run(Arc::clone(&self.app), "test".to_owned(), self.stop.clone(), Duration::from_secs(5)));
+    }
+
+    /// Runs jobs until `done` says so, or fails after a while.
+    pub(crate) async fn run_jobs_until<F: Future<Output = bool>>(&self, what: &str, done: impl Fn() -> F) {
+        for _ in 0..600 {
+            if done().await {
+                return;
+            }
+            self.run_jobs().await;
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{what} did not happen in time");
+    }
+
+    /// A product with stock (digital without).
+    pub(crate) async fn product(&self, sku: &str, unit_amount: i64, stock: i64) -> String {
+        let kind = if stock > 0 { ProductKind::Physical } else { ProductKind::Digital };
+        let title = format!("Product {sku}");
+        let new = NewProduct { sku: sku.to_owned(), title, kind, url: None, unit_amount, currency: Currency::VND, stock };
+        catalogue::add_product(&self.app, new, Actor::system()).await.expect("a product").id.to_string()
+    }
+
+    /// Registers a customer; returns the token.
+    pub(crate) async fn customer(&self, email: &str) -> String {
+        let body = json!({ "email": email, "password": PASSWORD, "name": "Nguyễn Văn An", "locale": "vi" });
+        let answer = self.post("/api/users/register", "", &body).await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        answer.text("/token")
+    }
+
+    /// An account of another role; returns the token.
+    pub(crate) async fn account(&self, email: &str, role: Role) -> String {
+        let registration = Registration {
+            email: Email::parse(email).expect("an address"),
+            password: PASSWORD.to_owned(),
+            role,
+            name: None,
+            phone: None,
+            locale: Locale::En,
+            is_dev: false,
+        };
+        accounts::register(&self.app, registration).await.expect("an account").token
+    }
+
+    /// Orders a quantity of one product.
+    pub(crate) async fn order(&self, token: &str, product: &str, quantity: i64, method: &str) -> Answer {
+        self.post("/api/orders/create", token, &order_body(product, quantity, method)).await
+    }
+
+    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
+        Answer::of(self.http.get(self.at(path)).bearer_auth(token).send().await.expect("an answer")).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, token: &str, body: &Value) -> Answer {
+        self.post_with(path, token, &[], body).await
+    }
+
+    pub(crate) async fn post_with(&self, path: &str, token: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let mut request = self.http.post(self.at(path)).header("content-type", "application/json").body(body.to_string());
+        if !token.is_empty() {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::of(request.send().await.expect("an answer")).await
+    }
+
+    /// Delivers a webhook signed now.
+    pub(crate) async fn webhook(&self, event: &Value) -> Answer {
+        let body = event.to_string();
+        let header = ordermill_core::stripe::sign(WEBHOOK_SECRET, self.app.now().unix_s(), body.as_bytes());
+        self.webhook_raw(&header, body.into_bytes()).await
+    }
+
+    /// Delivers bytes under a signature header.
+    pub(crate) async fn webhook_raw(&self, header: &str, body: Vec<u8>) -> Answer {
+        let request = self.http.post(self.at("/api/webhook/stripe")).header("stripe-signature", header).body(body);
+        Answer::of(request.send().await.expect("an answer")).await
+    }
+
+    /// The order's payment succeeding, as Stripe tells it under this event id.
+    pub(crate) fn paid_event(&self, event_id: &str, order: &Answer) -> Value {
+        payment_event(event_id, "payment_intent.succeeded", order, order.body["totalAmount"].as_i64().expect("a total"))
+    }
+
+    pub(crate) async fn events(&self, order: &Answer) -> Vec<String> {
+        let id = ordermill_core::id::OrderId::parse(&order.text("/id")).expect("an id");
+        let events = self.app.store.events(id, 0, 500).await.expect("the store answers");
+        events.iter().map(|event| event.kind.name().to_owned()).collect()
+    }
+
+    /// Fails unless every invariant holds.
+    pub(crate) async fn fsck(&self) {
+        let report = ordermill_store::fsck::run(self.app.store.as_ref(), &mut |_| {}).await.expect("the store answers");
+        assert!(report.violations.is_empty(), "{:#?}", report.violations);
+    }
+
+    pub(crate) fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// An answer, read whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.expect("a body");
+        Self { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+    }
+
+    pub(crate) fn text(&self, pointer: &str) -> String {
+        self.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// Fails unless it is this problem.
+    pub(crate) fn assert_problem(&self, status: u16, code: &str) {
+        assert_eq!((self.status, self.text("/code").as_str()), (status, code), "{}", self.body);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.body["status"], status);
+        assert!(!self.text("/requestId").is_empty() && self.text("/requestId") == self.header("x-request-id"));
+    }
+}
+
+/// The body of an order.
+pub(crate) fn order_body(product: &str, quantity: i64, method: &str) -> Value {
+    json!({
+        "products": [{ "productId": product, "quantity": quantity }],
+        "paymentMethod": method,
+        "shippingAddress": { "name": "An", "phone": "0901234567", "line1": "1 Lê Lợi", "country": "VN" },
+    })
+}
+
+/// An event about an order's payment intent.
+pub(crate) fn payment_event(event_id: &str, kind: &str, order: &Answer, amount: i64) -> Value {
+    let intent = Some(order.text("/payment/paymentIntentId")).filter(|id| !id.is_empty());
+    let intent = intent.unwrap_or_else(|| format!("pi_{}", order.text("/code")));
+    let status = if kind.ends_with("succeeded") { "succeeded" } else { "requires_payment_method" };
+    json!({
+        "id": event_id, "object": "event", "created": 1_710_001_230, "livemode": false, "type": kind,
+        "data": { "object": {
+            "id": intent, "object": "payment_intent", "amount": amount, "amount_received": amount,
+            "currency": order.text("/currency").to_lowercase(), "status": status,
+            "metadata": { "orderId": order.text("/id"), "orderCode": order.text("/code") },
+        } },
+    })
+}
+
+async fn start_stripe(app_url: &str, http: &reqwest::Client, stop: &CancellationToken) -> (Arc<StripeSimulator>, String) {
+    let settings = SimulatorSettings {
+        webhook_url: format!("{app_url}/api/webhook/stripe"),
+        webhook_secret: SecretString::from(WEBHOOK_SECRET),
+        api_key: None,
+    };
+    let clock = Arc::new(SystemClock);
+    let stripe = StripeSimulator::open(None, settings, clock, Arc::new(SystemRandomness::default())).expect("a simulator");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let limits = ListenLimits { connections_max: 256, header_timeout: Duration::from_secs(5), drain: Duration::from_millis(10) };
+    tokio::spawn(serve(listener, stripe.router(), limits, stop.clone()));
+    tokio::spawn(Arc::clone(&stripe).deliver_webhooks(http.clone(), stop.clone()));
+    (stripe, url)
+}
+
+fn config(folder: &Folder, url: &str, stripe_url: &str, store_url: &str) -> Config {
+    let mut config = Config::defaults(Mode::Dev, &folder.0);
+    url.clone_into(&mut config.server.public_url);
+    config.store.url = StoreUrl::new(store_url);
+    stripe_url.clone_into(&mut config.stripe.api_url);
+    config.stripe.secret_key = Some(SecretString::from("sk_test_canary"));
+    config.stripe.webhook_secrets = vec![SecretString::from(WEBHOOK_SECRET), SecretString::from(OLD_WEBHOOK_SECRET)];
+    config.mail.from = "Shop <shop@example.com>".to_owned();
+    config
+}
