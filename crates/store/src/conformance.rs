@@ -184,6 +184,8 @@ const CASES: &[(&str, CaseFn)] = cases! {
         a_sweep_of_many_rows_finishes,
         a_scan_returns_what_was_written,
         a_scan_is_paged_without_gaps_or_repeats,
+        a_scan_comes_in_the_order_of_keys,
+        a_scan_goes_on_while_rows_come_and_go,
         a_fresh_store_is_healthy_and_empty,
         migrating_again_changes_nothing,
         waiting_ends_with_work_or_with_time,

@@ -6,7 +6,7 @@ mod jobs;
 mod tables;
 
 use crate::clock::StoreClock;
-use crate::query::{MAX_PAGE, MAX_SCANNED, number_cursor};
+use crate::query::{MAX_PAGE, MAX_SCANNED};
 use crate::{
     Capabilities, Catalogue, CatalogueStamp, ClaimTarget, CommitError, DeadLetterQuery, Health, InboxQuery, JobInfo, JobQuery, OrderQuery,
     OrderRef, Page, QueueInfo, Record, Sequence, Store, StoreError, Stored, SweepReport, Table, encode,
@@ -247,11 +247,15 @@ impl Store for MemoryStore {
 
     async fn scan(&self, table: Table, cursor: Option<&str>, limit: usize) -> Result<Page<Record>, StoreError> {
         let now = self.clock.now();
-        let start = usize::try_from(number_cursor(cursor, 0)?).unwrap_or(0);
-        let records = self.open_tables()?.records(table, now);
-        let end = start.saturating_add(limit.clamp(1, MAX_SCANNED)).min(records.len());
-        let next = (end < records.len()).then(|| end.to_string());
-        Ok(Page::of(records.get(start..end).unwrap_or_default().to_vec(), next, limit))
+        let after = cursors::record(cursor)?;
+        let kept = limit.clamp(1, MAX_SCANNED);
+        let mut records: Vec<_> =
+            self.open_tables()?.records(table, now).into_iter().map(|record| (cursors::record_place(&record), record)).collect();
+        records.retain(|(place, _)| after.as_ref().is_none_or(|after| place > after));
+        records.sort_by(|(a, _), (b, _)| a.cmp(b));
+        records.truncate(kept + 1);
+        let page = cut(records, kept, |(place, _)| cursors::of_record(place));
+        Ok(Page::of(page.rows.into_iter().map(|(_, record)| record).collect(), page.cursor, limit))
     }
 
     async fn health(&self) -> Result<Health, StoreError> {

@@ -210,6 +210,8 @@ pub(super) async fn a_cursor_from_elsewhere_is_refused(subject: &dyn Subject) {
         invalid("jobs", matches!(jobs, Err(StoreError::Invalid(_))));
         let letters = store.dead_letters(&DeadLetterQuery { queue: None, cursor, limit: 1 }).await;
         invalid("dead letters", matches!(letters, Err(StoreError::Invalid(_))));
+        let records = store.scan(Table::Events, Some(garbage), 1).await;
+        invalid("events", matches!(records, Err(StoreError::Invalid(_))));
     }
 }
 

@@ -7,11 +7,11 @@ use super::fixture::{
 use crate::query::retention;
 use crate::{JobQuery, OrderQuery, Page, Record, Sequence, StoreError, Table};
 use ordermill_core::admit::StockLevel;
-use ordermill_core::change::{Cause, IdempotencyRow, Key, Row, StockKey};
+use ordermill_core::change::{Cause, IdempotencyRow, Key, PaymentRow, Row, StockKey};
 use ordermill_core::event::{Event, EventKind};
-use ordermill_core::inbox::InboxState;
+use ordermill_core::inbox::{InboxEntry, InboxState};
 use ordermill_core::order::PaymentMethod;
-use ordermill_core::payment::PaymentProgress;
+use ordermill_core::payment::{PaymentProgress, Provider};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,6 +188,75 @@ pub(super) async fn a_scan_is_paged_without_gaps_or_repeats(subject: &dyn Subjec
         .collect();
     assert!(places.is_sorted() && places.len() == 28, "{places:?}");
     assert_eq!(scan_all(store, Table::DeadLetters, 2).await.len(), 7);
+}
+
+pub(super) async fn a_scan_comes_in_the_order_of_keys(subject: &dyn Subject) {
+    let (store, fixture) = (subject.store(), Fixture::new());
+    let order = fixture.terms(1).order_id;
+    // Of keys that a dictionary, an enum or a text of a number would sort otherwise.
+    for name in ["b", "B", "á", "a", "a ", ""] {
+        commit(store, &fixture.insert([Row::Setting(fixture.setting(name, "1"))])).await;
+    }
+    let providers = [Provider::Stripe, Provider::Cash, Provider::Sepay];
+    for provider in providers {
+        let payment = |reference: &str| PaymentRow { provider, reference: reference.to_owned(), order_id: order, at: NOW };
+        let event = |id: &str| InboxEntry { provider, ..fixture.inbox(id, InboxState::Applied) };
+        let rows = [Row::Payment(payment("b")), Row::Payment(payment("a")), Row::Inbox(event("b")), Row::Inbox(event("B"))];
+        commit(store, &fixture.insert(rows)).await;
+    }
+    commit(store, &fixture.queue([job("b", "a", 10), job("b", "a", 9), job("b", "a", -1), job("a", "b", 1), job("B", "z", 1)])).await;
+    for sku in ["b", "B", "a"] {
+        commit(store, &fixture.adjust(sku, 1)).await;
+    }
+    let names = |records: Vec<Record>| -> Vec<(String, String, i64)> { records.into_iter().filter_map(place).collect() };
+    let texts = |pairs: &[(&str, &str)]| -> Vec<(String, String, i64)> {
+        pairs.iter().map(|(first, second)| ((*first).to_owned(), (*second).to_owned(), 0)).collect()
+    };
+    let settings = ["", "B", "a", "a ", "b", "á"].map(|name| (name, ""));
+    assert_eq!(names(scan_all(store, Table::Settings, 2).await), texts(&settings));
+    let payments = [("cash", "a"), ("cash", "b"), ("sepay", "a"), ("sepay", "b"), ("stripe", "a"), ("stripe", "b")];
+    assert_eq!(names(scan_all(store, Table::Payments, 2).await), texts(&payments));
+    let events = [("cash", "B"), ("cash", "b"), ("sepay", "B"), ("sepay", "b"), ("stripe", "B"), ("stripe", "b")];
+    assert_eq!(names(scan_all(store, Table::Inbox, 2).await), texts(&events));
+    assert_eq!(names(scan_all(store, Table::Stock, 2).await), texts(&[("B", "main"), ("a", "main"), ("b", "main")]));
+    let jobs = [("B", "z", 1), ("a", "b", 1), ("b", "a", -1), ("b", "a", 9), ("b", "a", 10)];
+    let jobs: Vec<_> = jobs.map(|(queue, group, seq)| (queue.to_owned(), group.to_owned(), seq)).to_vec();
+    assert_eq!(names(scan_all(store, Table::Jobs, 2).await), jobs);
+}
+
+/// The key of a record, for the tables that the case above looks at.
+fn place(record: Record) -> Option<(String, String, i64)> {
+    match record {
+        Record::Row { row: Row::Setting(row), .. } => Some((row.name, String::new(), 0)),
+        Record::Row { row: Row::Payment(row), .. } => Some((row.provider.name().to_owned(), row.reference, 0)),
+        Record::Row { row: Row::Inbox(row), .. } => Some((row.provider.name().to_owned(), row.event_id, 0)),
+        Record::Stock { key, .. } => Some((key.sku, key.location, 0)),
+        Record::Job { key, .. } => Some((key.queue, key.group, key.seq)),
+        _ => None,
+    }
+}
+
+pub(super) async fn a_scan_goes_on_while_rows_come_and_go(subject: &dyn Subject) {
+    let (store, fixture) = (subject.store(), Fixture::new());
+    let name = |n: i32| format!("setting-{n:02}");
+    for n in (0..20).step_by(2) {
+        commit(store, &fixture.insert([Row::Setting(fixture.setting(&name(n), "1"))])).await;
+    }
+    let mut found = Vec::new();
+    let mut cursor: Option<String> = None;
+    for round in 0.. {
+        let page = store.scan(Table::Settings, cursor.as_deref(), 3).await.expect("scan");
+        found.extend(page.rows.into_iter().filter_map(place).map(|(name, _, _)| name));
+        let Some(next) = page.cursor else { break };
+        cursor = Some(next);
+        // One row comes before what was read, and the last one that was read goes.
+        commit(store, &fixture.insert([Row::Setting(fixture.setting(&format!("a-{round}"), "1"))])).await;
+        let mut change = fixture.change();
+        change.delete(Key::Setting(found.last().expect("a row").clone()), 1);
+        commit(store, &Arc::new(change)).await;
+    }
+    let expected: Vec<String> = (0..20).step_by(2).map(name).collect();
+    assert_eq!(found, expected, "rows that were there all the time come once");
 }
 
 pub(super) async fn a_fresh_store_is_healthy_and_empty(subject: &dyn Subject) {

@@ -1,6 +1,8 @@
 //! Where the model's lists go on: a row's place in its list, and the place as text. This file must not look at tables.
 
-use crate::{JobInfo, StoreError};
+use crate::encode::cause_text;
+use crate::{JobInfo, Record, StoreError};
+use ordermill_core::change::Row;
 use ordermill_core::id::UserId;
 use ordermill_core::inbox::InboxEntry;
 use ordermill_core::job::{DeadLetter, JobKey};
@@ -69,4 +71,50 @@ pub(super) fn dead_place(dead: &DeadLetter) -> JobPlace {
 /// The place as text.
 pub(super) fn of_dead(dead: &DeadLetter) -> String {
     format!("{}:{}", dead.died_at.micros(), dead.key)
+}
+
+/// Where a record stands in its table: by the texts of its key, byte by byte, then by the number at the key's end.
+pub(super) type RecordPlace = (String, String, String, i64);
+
+/// A scan goes on after this place.
+pub(super) fn record(cursor: Option<&str>) -> Result<Option<RecordPlace>, StoreError> {
+    read(cursor, |text| serde_json::from_str(text).ok())
+}
+
+/// Where a record stands.
+pub(super) fn record_place(record: &Record) -> RecordPlace {
+    match record {
+        Record::Row { row, .. } => {
+            let (first, second) = row_place(row);
+            (first, second, String::new(), 0)
+        }
+        Record::Event(event) => (event.order_id.to_string(), String::new(), String::new(), event.seq),
+        Record::Stock { key, .. } => (key.sku.clone(), key.location.clone(), String::new(), 0),
+        Record::StockMovement { cause, key, .. } => (cause_text(cause), key.sku.clone(), key.location.clone(), 0),
+        Record::Ledger(entry) => (cause_text(&entry.cause), String::new(), String::new(), i64::from(entry.leg)),
+        Record::Job { key, .. } => (key.queue.clone(), key.group.clone(), String::new(), key.seq),
+        Record::DeadLetter(dead) => (dead.key.queue.clone(), dead.key.group.clone(), String::new(), dead.key.seq),
+    }
+}
+
+fn row_place(row: &Row) -> (String, String) {
+    let alone = |text: String| (text, String::new());
+    match row {
+        Row::Order(row) => alone(row.id.to_string()),
+        Row::Payment(row) => (row.provider.name().to_owned(), row.reference.clone()),
+        Row::Product(row) => alone(row.id.to_string()),
+        Row::User(row) => alone(row.id.to_string()),
+        Row::Session(row) => alone(row.token.to_string()),
+        Row::Inbox(row) => (row.provider.name().to_owned(), row.event_id.clone()),
+        Row::Idempotency(row) => alone(row.key.to_string()),
+        Row::Effect(row) => alone(row.key.to_string()),
+        Row::QueuePause(row) => alone(row.queue.clone()),
+        Row::Audit(row) => alone(row.id.to_string()),
+        Row::Setting(row) => alone(row.name.clone()),
+    }
+}
+
+/// The place as text.
+pub(super) fn of_record(place: &RecordPlace) -> String {
+    serde_json::to_string(place).unwrap_or_default()
 }

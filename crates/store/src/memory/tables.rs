@@ -175,7 +175,7 @@ impl Tables {
         SweepReport { exhausted_jobs, pruned_rows: old.len() as u64 }
     }
 
-    /// Everything of one table, in the order of its keys.
+    /// Everything of one table.
     pub(super) fn records(&self, table: Table, now: Timestamp) -> Vec<Record> {
         match table {
             Table::Events => self.events.values().cloned().map(Record::Event).collect(),

@@ -1,18 +1,61 @@
-//! Every store against the whole suite: each case is a test of its own on a fresh store.
+//! Every store against the whole suite: each case is a test of its own on a fresh store, and so are random operations
+//! and random batches side by side with the model.
 //!
 //! A case that stands in `cases()` and not in the list here fails [`the_list_names_every_case`].
 
 use ordermill_core::change::Change;
 use ordermill_store::clock::StoreClock;
-use ordermill_store::conformance::{Subject, cases};
+use ordermill_store::conformance::{Subject, cases, model};
 use ordermill_store::memory::MemoryStore;
 use ordermill_store::{CommitError, Store};
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use std::fmt::Debug;
 use std::sync::Arc;
+use tokio::runtime::Runtime;
 
 /// Runs one case by its name.
 async fn run(name: &str, subject: &dyn Subject) {
     let (_, case) = cases().iter().find(|(known, _)| *known == name).expect("a case of the suite");
     case(subject).await;
+}
+
+/// Runs a property on this many random inputs, each on a fresh store, and shrinks the first one that fails.
+fn property<T: Debug, S: Subject>(
+    cases: u32,
+    inputs: &impl Strategy<Value = T>,
+    fresh: impl AsyncFn() -> S,
+    check: impl AsyncFn(&dyn Subject, T) -> Result<(), String>,
+) {
+    let runtime = Runtime::new().expect("a runtime");
+    // A failure is told with its whole input, which is what a test of its own is written from.
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 600, ..Config::default() };
+    let result = TestRunner::new(config).run(inputs, |input| {
+        let outcome = runtime.block_on(async { check(&fresh().await, input).await });
+        outcome.map_err(TestCaseError::fail)
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}
+
+/// The two properties, on so many inputs of each.
+macro_rules! properties {
+    ($fresh:path: $scripts:literal and $batches:literal) => {
+        #[test]
+        fn any_script_runs_as_on_the_model() {
+            let check = async |subject: &dyn super::Subject, script: Vec<super::model::Op>| super::model::compare(subject, &script).await;
+            crate::conformance::property($scripts, &super::model::scripts(), $fresh, check);
+        }
+
+        #[test]
+        fn any_batch_is_as_good_as_one_by_one_on_the_model() {
+            type Batch = (Vec<super::model::Write>, Vec<super::model::Write>);
+            let check =
+                async |subject: &dyn super::Subject, (setup, batch): Batch| super::model::compare_batch(subject, &setup, &batch).await;
+            crate::conformance::property($batches, &super::model::batches(), $fresh, check);
+        }
+    };
 }
 
 /// One test per name, on the subject that `$fresh` makes.
@@ -132,6 +175,8 @@ macro_rules! every_case {
             a_sweep_of_many_rows_finishes
             a_scan_returns_what_was_written
             a_scan_is_paged_without_gaps_or_repeats
+            a_scan_comes_in_the_order_of_keys
+            a_scan_goes_on_while_rows_come_and_go
             a_fresh_store_is_healthy_and_empty
             migrating_again_changes_nothing
             waiting_ends_with_work_or_with_time
@@ -195,6 +240,86 @@ mod memory {
     }
 
     every_case!(tests fresh:);
+    properties!(fresh: 100 and 100);
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use super::{Arc, Change, CommitError, Store, StoreClock, Subject};
+    use crate::sqlite::Folder;
+    use ordermill_store::sqlite::SqliteStore;
+
+    pub(super) struct Sqlite {
+        store: Arc<SqliteStore>,
+        clock: StoreClock,
+        // Dropped last: the store still writes while it closes.
+        _folder: Folder,
+    }
+
+    pub(super) async fn fresh() -> Sqlite {
+        let (folder, clock) = (Folder::new(), StoreClock::start());
+        let store = SqliteStore::open_with_clock(&folder.database(), clock.clone()).await.expect("a store");
+        store.migrate().await.expect("migrations");
+        Sqlite { store: Arc::new(store), clock, _folder: folder }
+    }
+
+    #[async_trait::async_trait]
+    impl Subject for Sqlite {
+        fn store(&self) -> &dyn Store {
+            &*self.store
+        }
+
+        fn shared(&self) -> Arc<dyn Store> {
+            Arc::<SqliteStore>::clone(&self.store)
+        }
+
+        fn advance_ms(&self, ms: i64) {
+            self.clock.advance_ms(ms);
+        }
+
+        async fn commit_together(&self, changes: Vec<Arc<Change>>) -> Vec<Result<(), CommitError>> {
+            self.store.commit_together(changes).await
+        }
+    }
+
+    every_case!(tests fresh:);
+    properties!(fresh: 24 and 24);
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use super::{Arc, Change, CommitError, Store, Subject};
+    use ordermill_store::postgres::PostgresStore;
+
+    pub(super) struct Postgres {
+        store: Arc<PostgresStore>,
+    }
+
+    pub(super) async fn fresh() -> Postgres {
+        Postgres { store: Arc::new(crate::postgres::fresh().await) }
+    }
+
+    #[async_trait::async_trait]
+    impl Subject for Postgres {
+        fn store(&self) -> &dyn Store {
+            &*self.store
+        }
+
+        fn shared(&self) -> Arc<dyn Store> {
+            Arc::<PostgresStore>::clone(&self.store)
+        }
+
+        fn advance_ms(&self, ms: i64) {
+            self.store.advance_ms(ms);
+        }
+
+        async fn commit_together(&self, changes: Vec<Arc<Change>>) -> Vec<Result<(), CommitError>> {
+            self.store.commit_together(changes).await
+        }
+    }
+
+    every_case!(tests fresh:);
+    properties!(fresh: 16 and 16);
 }
 
 #[cfg(feature = "sqlite")]
@@ -237,6 +362,50 @@ mod sqlite {
     }
 
     every_case!(tests fresh:);
+    properties!(fresh: 100 and 100);
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use super::{Arc, Change, CommitError, Store, StoreClock, Subject};
+    use crate::sqlite::Folder;
+    use ordermill_store::sqlite::SqliteStore;
+
+    pub(super) struct Sqlite {
+        store: Arc<SqliteStore>,
+        clock: StoreClock,
+        // Dropped last: the store still writes while it closes.
+        _folder: Folder,
+    }
+
+    pub(super) async fn fresh() -> Sqlite {
+        let (folder, clock) = (Folder::new(), StoreClock::start());
+        let store = SqliteStore::open_with_clock(&folder.database(), clock.clone()).await.expect("a store");
+        store.migrate().await.expect("migrations");
+        Sqlite { store: Arc::new(store), clock, _folder: folder }
+    }
+
+    #[async_trait::async_trait]
+    impl Subject for Sqlite {
+        fn store(&self) -> &dyn Store {
+            &*self.store
+        }
+
+        fn shared(&self) -> Arc<dyn Store> {
+            Arc::<SqliteStore>::clone(&self.store)
+        }
+
+        fn advance_ms(&self, ms: i64) {
+            self.clock.advance_ms(ms);
+        }
+
+        async fn commit_together(&self, changes: Vec<Arc<Change>>) -> Vec<Result<(), CommitError>> {
+            self.store.commit_together(changes).await
+        }
+    }
+
+    every_case!(tests fresh:);
+    properties!(fresh: 24 and 24);
 }
 
 #[cfg(feature = "postgres")]
@@ -272,4 +441,120 @@ mod postgres {
     }
 
     every_case!(tests fresh:);
+    properties!(fresh: 16 and 16);
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use super::{Arc, Change, CommitError, Store, Subject};
+    use ordermill_store::postgres::PostgresStore;
+
+    pub(super) struct Postgres {
+        store: Arc<PostgresStore>,
+    }
+
+    pub(super) async fn fresh() -> Postgres {
+        Postgres { store: Arc::new(crate::postgres::fresh().await) }
+    }
+
+    #[async_trait::async_trait]
+    impl Subject for Postgres {
+        fn store(&self) -> &dyn Store {
+            &*self.store
+        }
+
+        fn shared(&self) -> Arc<dyn Store> {
+            Arc::<PostgresStore>::clone(&self.store)
+        }
+
+        fn advance_ms(&self, ms: i64) {
+            self.store.advance_ms(ms);
+        }
+
+        async fn commit_together(&self, changes: Vec<Arc<Change>>) -> Vec<Result<(), CommitError>> {
+            self.store.commit_together(changes).await
+        }
+    }
+
+    every_case!(tests fresh:);
+    properties!(fresh: 100 and 100);
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use super::{Arc, Change, CommitError, Store, StoreClock, Subject};
+    use crate::sqlite::Folder;
+    use ordermill_store::sqlite::SqliteStore;
+
+    pub(super) struct Sqlite {
+        store: Arc<SqliteStore>,
+        clock: StoreClock,
+        // Dropped last: the store still writes while it closes.
+        _folder: Folder,
+    }
+
+    pub(super) async fn fresh() -> Sqlite {
+        let (folder, clock) = (Folder::new(), StoreClock::start());
+        let store = SqliteStore::open_with_clock(&folder.database(), clock.clone()).await.expect("a store");
+        store.migrate().await.expect("migrations");
+        Sqlite { store: Arc::new(store), clock, _folder: folder }
+    }
+
+    #[async_trait::async_trait]
+    impl Subject for Sqlite {
+        fn store(&self) -> &dyn Store {
+            &*self.store
+        }
+
+        fn shared(&self) -> Arc<dyn Store> {
+            Arc::<SqliteStore>::clone(&self.store)
+        }
+
+        fn advance_ms(&self, ms: i64) {
+            self.clock.advance_ms(ms);
+        }
+
+        async fn commit_together(&self, changes: Vec<Arc<Change>>) -> Vec<Result<(), CommitError>> {
+            self.store.commit_together(changes).await
+        }
+    }
+
+    every_case!(tests fresh:);
+    properties!(fresh: 24 and 24);
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use super::{Arc, Change, CommitError, Store, Subject};
+    use ordermill_store::postgres::PostgresStore;
+
+    pub(super) struct Postgres {
+        store: Arc<PostgresStore>,
+    }
+
+    pub(super) async fn fresh() -> Postgres {
+        Postgres { store: Arc::new(crate::postgres::fresh().await) }
+    }
+
+    #[async_trait::async_trait]
+    impl Subject for Postgres {
+        fn store(&self) -> &dyn Store {
+            &*self.store
+        }
+
+        fn shared(&self) -> Arc<dyn Store> {
+            Arc::<PostgresStore>::clone(&self.store)
+        }
+
+        fn advance_ms(&self, ms: i64) {
+            self.store.advance_ms(ms);
+        }
+
+        async fn commit_together(&self, changes: Vec<Arc<Change>>) -> Vec<Result<(), CommitError>> {
+            self.store.commit_together(changes).await
+        }
+    }
+
+    every_case!(tests fresh:);
+    properties!(fresh: 16 and 16);
 }
