@@ -29,7 +29,7 @@ pub(super) fn address(email: &Email) -> Result<lettre::Address, String> {
 }
 
 fn mailbox(email: &Email, name: Option<&HeaderSafe>) -> Result<Mailbox, String> {
-    let name = name.map(header_text).filter(|name| !name.trim().is_empty());
+    let name = name.map(header_text).filter(|name| !name.is_empty());
     Ok(Mailbox::new(name, address(email)?))
 }
 
@@ -37,11 +37,13 @@ fn mailbox(email: &Email, name: Option<&HeaderSafe>) -> Result<Mailbox, String> 
 const HEADER_TEXT_BYTES_MAX: usize = 900;
 
 /// A header's text as the library may have it. It writes ASCII as it stands, so that an "encoded-word" which a stranger
-/// put into a name would be decoded by the reader's program (RFC 2047); a space takes its meaning away.
+/// put into a name would be decoded by the reader's program (RFC 2047); a space takes its meaning away. And two spaces
+/// between encoded words would be none to a reader, so every gap is one.
 fn header_text(text: &HeaderSafe) -> String {
     let text = text.as_str();
     let end = text.floor_char_boundary(HEADER_TEXT_BYTES_MAX);
-    text.get(..end).unwrap_or_default().replace("=?", "= ?")
+    let words: Vec<&str> = text.get(..end).unwrap_or_default().split_whitespace().collect();
+    words.join(" ").replace("=?", "= ?")
 }
 
 /// The plain text first and the HTML last: readers show the last one they understand (RFC 2046 §5.1.4).

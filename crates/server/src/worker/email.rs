@@ -47,11 +47,11 @@ async fn order_paid(app: &App, job: &Job, order_id: OrderId) -> Result<Handled, 
     let message = write(app, key, order_id).await?;
     let attempt = Attempt::of(before, key, order_id, app);
     intend(app, job, &attempt).await?;
-    stumble("effect.intended")?;
+    failpoint::hit("effect.intended").map_err(|fault| stumbled(&fault))?;
     let answer = app.mailer.send(&message).await;
-    stumble("provider.sent")?;
+    failpoint::hit("provider.sent").map_err(|fault| stumbled(&fault))?;
     let handled = attempt.end(app, answer.map(|receipt| receipt.reference));
-    stumble("provider.answered")?;
+    failpoint::hit("provider.answered").map_err(|fault| stumbled(&fault))?;
     Ok(handled)
 }
 
@@ -203,7 +203,7 @@ fn store_away(error: &dyn std::fmt::Display) -> Report {
     Report::NotYet { why: error.to_string() }
 }
 
-/// A step at which a crash test may stop this attempt; what was intended stays so, as after a real crash.
-fn stumble(step: &'static str) -> Result<(), Report> {
-    failpoint::hit(step).map_err(|fault| Report::Failed { why: fault.to_string() })
+/// A crash test stopped this attempt: what was intended stays so, as after a real crash.
+fn stumbled(fault: &failpoint::Injected) -> Report {
+    Report::Failed { why: fault.to_string() }
 }
