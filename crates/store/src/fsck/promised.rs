@@ -12,7 +12,7 @@ use ordermill_core::event::Event;
 use ordermill_core::id::OrderId;
 use ordermill_core::inbox::{InboxEntry, InboxState};
 use ordermill_core::job::JobKey;
-use ordermill_core::order::intent::create_intent_key;
+use ordermill_core::order::intent::{create_intent_key, effect_key};
 use ordermill_core::order::{Order, PaymentMethod};
 use ordermill_core::payment::Provider;
 use ordermill_core::route::route;
@@ -110,8 +110,7 @@ impl Promised {
     /// An effect (I7, and I19 for its order).
     pub(super) fn judge_effect(&mut self, effect: &Effect, work: &Work, roster: &Roster, findings: &mut Findings) {
         let add = |what: &str| Finding::row(I7, Key::Effect(effect.key), format!("{}: {what}", effect.kind)).with([effect.order_id]);
-        let reference = effect.reference.as_deref().filter(|reference| !reference.is_empty());
-        match (effect.state, reference) {
+        match (effect.state, effect.reference.as_deref()) {
             (EffectState::Confirmed, None) => findings.add(add("it is confirmed without a reference")),
             (EffectState::Confirmed, Some(reference)) => {
                 self.intents.remove(&fingerprint((effect.key, reference)));
@@ -127,10 +126,12 @@ impl Promised {
             findings.add(finding.young_if(roster.may_be_young(effect.order_id)));
             return;
         };
-        if effect.state != EffectState::Intended {
+        if effect.state != EffectState::Intended && let Some(order) = roster.id(place) {
             let routes = &self.routes;
             for owed in owed_by(&mut self.owed, place) {
-                owed.is_met |= routes.get(usize::from(owed.route)).is_some_and(|(_, kind)| *kind == effect.kind);
+                // An effect's business sequence is the number of the event that it answers.
+                let is_it = |kind: &str| kind == effect.kind && effect_key(order, kind, &owed.seq.to_string()) == effect.key;
+                owed.is_met |= routes.get(usize::from(owed.route)).is_some_and(|(_, kind)| is_it(kind));
             }
         }
     }

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "test-support")]
 mod conformance;
+mod fsck;
 #[cfg(all(feature = "postgres", feature = "test-support"))]
 mod postgres;
 #[cfg(all(feature = "sqlite", feature = "test-support"))]
