@@ -26,7 +26,7 @@ async fn requests_that_cannot_be_read_are_refused_clearly(backend: Backend) {
     send("application/json", br#"{"email":"a\u0000b@example.com","password":"c"}"#.to_vec()).await.assert_problem(422, "invalid_request");
     send("application/json", vec![b' '; 300 * 1024]).await.assert_problem(413, "body_too_large");
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500)).into_bytes();
-    send("application/json", deep).await.assert_problem(400, "malformed_body");
+    send("application/json", deep).await.assert_problem(422, "invalid_request");
     let encoded = app.http.post(app.at("/api/users/login")).header("content-type", "application/json").header("content-encoding", "gzip");
     let encoded = Answer::of(encoded.body(good).send().await.expect("an answer")).await;
     encoded.assert_problem(415, "unsupported_media_type");
