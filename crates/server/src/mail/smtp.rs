@@ -4,12 +4,14 @@
 //!
 //! A password is only ever sent under TLS. This file must not try a mail twice: that is the e-mail consumer's.
 
+mod careful;
 mod target;
 mod verdict;
 
 use super::{Mailer, Message, Receipt, SendError, Sender, mime};
 use crate::app::Clock;
 use async_trait::async_trait;
+use careful::Careful;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
@@ -21,8 +23,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use target::{Security, Target};
 use thiserror::Error;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
-use verdict::{Step, one_line, overdue, verdict};
+use verdict::{Step, one_line, overdue, unreachable, verdict};
 
 /// Connections kept for the next mail; as many as one worker usually has mails under way.
 const IDLE_MAX: usize = 4;
@@ -95,9 +98,13 @@ impl SmtpMailer {
     async fn connect(&self) -> Result<AsyncSmtpConnection, SendError> {
         let hello = ClientId::default();
         let server = (self.target.host.as_str(), self.target.port);
-        let at_once = self.tls.clone().filter(|_| self.target.security == Security::Implicit);
-        let connected = AsyncSmtpConnection::connect_tokio1(server, Some(self.timeout), &hello, at_once, None).await;
-        let mut connection = connected.map_err(|error| verdict(Step::Connect, &error))?;
+        let greeted = if self.target.security == Security::StartTls {
+            let stream = TcpStream::connect(server).await.map_err(|error| unreachable(&error))?;
+            AsyncSmtpConnection::connect_with_transport(Box::new(Careful::new(stream)), &hello).await
+        } else {
+            AsyncSmtpConnection::connect_tokio1(server, Some(self.timeout), &hello, self.tls.clone(), None).await
+        };
+        let mut connection = greeted.map_err(|error| verdict(Step::Connect, &error))?;
         if let (Security::StartTls, Some(tls)) = (self.target.security, self.tls.clone()) {
             // Fails when STARTTLS is not offered: somebody on the way may have removed the offer.
             connection.starttls(tls, &hello).await.map_err(|error| verdict(Step::Connect, &error))?;

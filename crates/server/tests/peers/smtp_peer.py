@@ -1,7 +1,7 @@
 """A real SMTP server for tests: aiosmtpd with a handler that misbehaves on demand.
 
-Speaks SMTP on four ports (plain; STARTTLS and AUTH demanded; TLS from the first byte and AUTH; AUTH offered in the clear)
-and HTTP on a fifth, where tests script the next replies and read back what arrived, parsed by Python's `email`. Prints its
+Speaks SMTP on five ports (plain; STARTTLS and AUTH demanded; the same with somebody on the way; TLS from the first byte and
+AUTH; AUTH offered in the clear) and HTTP on a sixth, where tests script the next replies and read back what arrived, parsed by Python's `email`. Prints its
 ports as one line of JSON, and ends when its standard input does, so that no test leaves it behind.
 """
 
@@ -93,6 +93,16 @@ class Peer:
         return AuthResult(success=(data.login, data.password) == (USER, PASSWORD), handled=False, auth_data=data)
 
 
+class Injected(SMTP):
+    """STARTTLS as somebody on the way would have it: behind the reply, in the clear, the replies to all that follows."""
+
+    async def push(self, status):
+        if status == "220 Ready to start TLS":
+            replies = [status, "250 AUTH PLAIN LOGIN", "235 welcome", "250 sender", "250 recipient", "354 go on", "250 taken"]
+            status = "\r\n".join(replies)
+        await super().push(status)
+
+
 def is_tls(server):
     return server.transport.get_extra_info("ssl_object") is not None
 
@@ -146,12 +156,13 @@ async def main():
     peer = Peer()
     loop = asyncio.get_running_loop()
 
-    def smtp(**options):
-        return lambda: SMTP(peer, hostname="peer.test", loop=loop, authenticator=peer.authenticate, **options)
+    def smtp(kind=SMTP, **options):
+        return lambda: kind(peer, hostname="peer.test", loop=loop, authenticator=peer.authenticate, **options)
 
     servers = {
         "plain": await loop.create_server(smtp(auth_exclude_mechanism=["LOGIN", "PLAIN"]), "127.0.0.1", 0),
         "starttls": await loop.create_server(smtp(tls_context=tls, require_starttls=True, auth_required=True), "127.0.0.1", 0),
+        "injected": await loop.create_server(smtp(Injected, tls_context=tls, require_starttls=True), "127.0.0.1", 0),
         # TLS lies below the protocol here, so the protocol itself need not ask for it.
         "smtps": await loop.create_server(smtp(auth_required=True, auth_require_tls=False), "127.0.0.1", 0, ssl=tls),
         "clearauth": await loop.create_server(smtp(auth_required=True, auth_require_tls=False), "127.0.0.1", 0),

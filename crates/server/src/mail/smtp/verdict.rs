@@ -55,6 +55,11 @@ pub(super) fn verdict(step: Step, error: &Error) -> SendError {
     }
 }
 
+/// What it means that nobody took the connection.
+pub(super) fn unreachable(error: &std::io::Error) -> SendError {
+    SendError::Later { why: format!("{}: {}", Step::Connect.name(), one_line(&error.to_string())) }
+}
+
 /// What a step that took too long means.
 pub(super) fn overdue(step: Step) -> SendError {
     match step {

@@ -136,6 +136,19 @@ async fn a_password_never_leaves_in_the_clear() {
     assert!(!wire.heard().to_ascii_uppercase().contains("AUTH"), "{}", wire.heard());
 }
 
+/// Replies that somebody on the way sends before TLS begins must not be taken for the server's own: they would confirm a
+/// mail that the server refuses.
+#[tokio::test]
+async fn replies_injected_before_tls_are_not_believed() {
+    let peer = Peer::start();
+    peer.script("end", Scripted::Reply("554 5.7.1 looks like spam"));
+    let ca = peer.certificate().display().to_string();
+    let url = format!("smtp://{CREDENTIALS}@127.0.0.1:{}?tls=required&ca={ca}", peer.port("injected"));
+    let error = mailer(&url).send(&message("x", "y")).await.unwrap_err();
+    assert!(is_later(&error), "{error:?}");
+    assert_eq!(peer.state().auth, []);
+}
+
 #[tokio::test]
 async fn a_connection_is_used_again_while_it_is_fresh() {
     let peer = Peer::start();
