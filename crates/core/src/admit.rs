@@ -174,9 +174,7 @@ fn admit_one(change: &Change, found: &Found, stock: &mut HashMap<StockKey, Stock
 
 fn check_guard(guard: &Guard, found: &Found) -> Option<Failed> {
     match guard {
-        Guard::Absent(key) => {
-            found.rows.get(key).map(|row| Failed::Exists { key: key.clone(), by: row.by, row: row.row.clone() })
-        }
+        Guard::Absent(key) => found.rows.get(key).map(|row| Failed::Exists { key: key.clone(), by: row.by, row: row.row.clone() }),
         Guard::Version(key, version) => match found.rows.get(key) {
             Some(row) if row.version == *version => None,
             other => Some(Failed::Version {
@@ -210,7 +208,7 @@ pub fn disjoint_prefix<T>(waiting: &mut VecDeque<T>, limit: usize, change_of: im
     while taken.len() < limit && looked_at < limit.saturating_mul(4) {
         let Some(next) = waiting.pop_front() else { break };
         looked_at += 1;
-        let touches: Vec<OwnedTouch> = change_of(&next).touches().map(OwnedTouch::from).collect();
+        let touches = all_touches(change_of(&next));
         let overlaps = touches.iter().any(|touch| touched.contains(touch));
         touched.extend(touches);
         if overlaps { put_off.push_back(next) } else { taken.push(next) }
@@ -219,6 +217,17 @@ pub fn disjoint_prefix<T>(waiting: &mut VecDeque<T>, limit: usize, change_of: im
         waiting.push_front(last);
     }
     taken
+}
+
+/// What a change guards, and what it writes under other names than the guarded one: a rival that asks for the number of an
+/// order gets the order itself for an answer, and must see it as it is when its turn comes.
+fn all_touches(change: &Change) -> Vec<OwnedTouch> {
+    let mut touches: Vec<OwnedTouch> = change.touches().map(OwnedTouch::from).collect();
+    touches.extend(change.puts.iter().flat_map(Row::keys).map(OwnedTouch::Row));
+    if let Some(finish) = &change.finish {
+        touches.push(OwnedTouch::Row(Key::DeadLetter(finish.claim.key.clone())));
+    }
+    touches
 }
 
 #[derive(PartialEq, Eq, Hash)]

@@ -87,7 +87,9 @@ mod tests {
 
     #[test]
     fn only_the_hyphenated_form_is_an_id() {
-        for text in ["", "x", "01890a5d-ac96-774b-bcce-b302099a805", "{01890a5d-ac96-774b-bcce-b302099a8057}", "01890a5dac96774bbcceb302099a8057"] {
+        for text in
+            ["", "x", "01890a5d-ac96-774b-bcce-b302099a805", "{01890a5d-ac96-774b-bcce-b302099a8057}", "01890a5dac96774bbcceb302099a8057"]
+        {
             assert_eq!(OrderId::parse(text), None, "{text}");
         }
     }

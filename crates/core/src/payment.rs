@@ -124,7 +124,8 @@ pub struct Facts(Vec<Fact>);
 impl Facts {
     /// Adds a telling. `true` if it changed what is known.
     pub fn learn(&mut self, fact: &Fact) -> bool {
-        let place = self.0.binary_search_by(|known| (known.provider, known.reference.as_str()).cmp(&(fact.provider, fact.reference.as_str())));
+        let place =
+            self.0.binary_search_by(|known| (known.provider, known.reference.as_str()).cmp(&(fact.provider, fact.reference.as_str())));
         match place {
             Ok(index) => {
                 let Some(known) = self.0.get_mut(index) else { return false };

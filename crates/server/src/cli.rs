@@ -2,8 +2,8 @@
 //! (over the control socket of a running server, else in this process), so there is one implementation of each act.
 //! This module and its parts alone may print, and use `anyhow`.
 
-mod boot;
 mod bench;
+mod boot;
 mod client;
 mod config_command;
 mod demo;

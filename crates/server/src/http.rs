@@ -27,6 +27,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{get, patch, post};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The largest request body. Everything larger is refused before it is read.
 pub const BODY_MAX: usize = 256 * 1024;
@@ -71,6 +72,7 @@ pub fn router(shared: Shared, extra: Router) -> Router {
         .method_not_allowed_fallback(problem::no_such_method)
         .with_state(shared.clone())
         .merge(extra)
+        .layer(tower_http::timeout::RequestBodyTimeoutLayer::new(Duration::from_millis(settings.body_timeout_ms)))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(tower_http::limit::RequestBodyLimitLayer::new(BODY_MAX))
         .layer(middleware::from_fn_with_state(shared, limits::around))

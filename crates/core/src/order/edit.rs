@@ -44,15 +44,7 @@ impl Edit {
     /// Says that something happened. The order should already look as it does afterwards.
     pub(crate) fn record(&mut self, kind: EventKind, data: Value) {
         self.order.version = self.order.version.saturating_add(1);
-        let event = Event {
-            order_id: self.order.id,
-            seq: self.order.version,
-            kind,
-            v: 1,
-            at: self.at,
-            actor: self.actor.clone(),
-            data,
-        };
+        let event = Event { order_id: self.order.id, seq: self.order.version, kind, v: 1, at: self.at, actor: self.actor.clone(), data };
         self.change.jobs.extend(route(&event, &self.order, self.routing));
         self.change.events.push(event);
     }

@@ -31,8 +31,7 @@ pub enum OrderStatus {
 
 impl OrderStatus {
     /// Every status.
-    pub const ALL: [Self; 9] =
-        [Pending, Processing, Shipped, Delivered, Completed, PartiallyCompleted, Expired, Cancelled, NeedsAttention];
+    pub const ALL: [Self; 9] = [Pending, Processing, Shipped, Delivered, Completed, PartiallyCompleted, Expired, Cancelled, NeedsAttention];
 
     /// The name in storage and JSON.
     pub const fn name(self) -> &'static str {
@@ -61,11 +60,8 @@ impl OrderStatus {
 
     /// Where staff may move an order from here.
     pub fn allowed(self) -> Vec<Self> {
-        let mut allowed: Vec<_> = TRANSITIONS
-            .iter()
-            .filter(|(from, cause, _)| *from == self && cause.is_a_command())
-            .map(|(_, _, to)| *to)
-            .collect();
+        let mut allowed: Vec<_> =
+            TRANSITIONS.iter().filter(|(from, cause, _)| *from == self && cause.is_a_command()).map(|(_, _, to)| *to).collect();
         allowed.dedup();
         allowed
     }

@@ -5,7 +5,7 @@ mod profile;
 mod sessions;
 
 pub use passwords::PasswordHasher;
-pub use profile::{ProfileEdit, edit_profile};
+pub use profile::{Edit, ProfileEdit, edit_profile};
 pub use sessions::SessionCache;
 
 use super::commit::commit;

@@ -87,11 +87,9 @@ impl SeededRandomness {
 impl Randomness for SeededRandomness {
     fn fill(&self, buffer: &mut [u8]) {
         let draw = self.drawn.fetch_add(1, Ordering::Relaxed);
-        let mut block = 0_u64;
-        for chunk in buffer.chunks_mut(32) {
+        for (block, chunk) in (0_u64..).zip(buffer.chunks_mut(32)) {
             let digest = ordermill_core::digest::Digest::of_parts(&[&self.seed.to_be_bytes(), &draw.to_be_bytes(), &block.to_be_bytes()]);
             chunk.copy_from_slice(&digest.bytes()[..chunk.len()]);
-            block += 1;
         }
     }
 }

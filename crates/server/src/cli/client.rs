@@ -108,10 +108,10 @@ async fn in_process(router: &Router, mut request: Request<Body>) -> Result<axum:
 }
 
 async fn send_over(socket: &Path, request: Request<Body>) -> Result<hyper::Response<Incoming>, Failure> {
-    let broken = |error: &dyn std::fmt::Display| Failure::unavailable(format!("the server does not answer on {}: {error}", socket.display()));
+    let broken =
+        |error: &dyn std::fmt::Display| Failure::unavailable(format!("the server does not answer on {}: {error}", socket.display()));
     let stream = UnixStream::connect(socket).await.map_err(|error| broken(&error))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
     tokio::spawn(connection);
     sender.send_request(request).await.map_err(|error| broken(&error))
 }

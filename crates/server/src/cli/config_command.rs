@@ -26,8 +26,11 @@ pub(super) fn run(global: &Global, command: &Command, output: &Output) -> Outcom
 
 fn check(global: &Global, output: &Output) -> Outcome {
     let loaded = boot::load(global, None)?;
-    let rows: Vec<Value> =
-        loaded.render_table().into_iter().map(|[name, value, origin]| json!({ "setting": name, "value": value, "origin": origin })).collect();
+    let rows: Vec<Value> = loaded
+        .render_table()
+        .into_iter()
+        .map(|[name, value, origin]| json!({ "setting": name, "value": value, "origin": origin }))
+        .collect();
     let answer = json!({ "data": rows });
     match output.format {
         Format::Json => output.line(&pretty(&answer)),

@@ -61,8 +61,7 @@ pub(super) async fn seed(app: &App) -> Result<(), Fault> {
     mark(app).await?;
     for (sku, title, kind, unit_amount, stock) in PRODUCTS {
         let url = (kind == ProductKind::Digital).then(|| "https://shop.example/course/rust".to_owned());
-        let product =
-            NewProduct { sku: sku.to_owned(), title: title.to_owned(), kind, url, unit_amount, currency: Currency::VND, stock };
+        let product = NewProduct { sku: sku.to_owned(), title: title.to_owned(), kind, url, unit_amount, currency: Currency::VND, stock };
         catalogue::add_product(app, product, Actor::operator("dev")).await?;
     }
     for (email, role, name) in ACCOUNTS {

@@ -1,7 +1,7 @@
 //! `ordermill fsck`: every invariant, checked by reading only.
 
 use super::client::Client;
-use super::output::{Format, Output, cell, pretty};
+use super::output::{Format, Output, cell, is_watched, pretty};
 use super::{Failure, Global, Outcome, exit};
 use axum::http::Method;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 pub(super) async fn run(global: &Global, output: &Output) -> Outcome {
     let client = Client::connect(global).await?;
-    let bar = if output.is_watched() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    let bar = if is_watched() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
     if let Ok(style) = ProgressStyle::with_template("{spinner} checking {msg}") {
         bar.set_style(style);
     }

@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -18,9 +19,10 @@ pub(super) enum Format {
 }
 
 /// Where commands print to.
-#[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
     pub(super) format: Format,
+    data: Mutex<Box<dyn Write + Send>>,
+    talk: Mutex<Box<dyn Write + Send>>,
 }
 
 /// How wide tables are when nobody knows how wide the reader is.
@@ -30,28 +32,24 @@ const PIPE_WIDTH: u16 = 140;
 pub(super) type Column = (&'static str, &'static str);
 
 impl Output {
-    pub(super) const fn new(format: Format) -> Self {
-        Self { format }
+    /// To the process's own streams.
+    pub(super) fn new(format: Format) -> Self {
+        Self { format, data: Mutex::new(Box::new(std::io::stdout())), talk: Mutex::new(Box::new(std::io::stderr())) }
     }
 
     /// A line of data.
     pub(super) fn line(&self, text: &str) {
-        write_line(std::io::stdout(), text);
+        write_line(&self.data, text);
     }
 
     /// A line about the work, for people; programs do not see it.
     pub(super) fn note(&self, text: &str) {
-        write_line(std::io::stderr(), text);
+        write_line(&self.talk, text);
     }
 
     /// What went wrong.
     pub(super) fn error(&self, text: &str) {
-        write_line(std::io::stderr(), &format!("ordermill: {text}"));
-    }
-
-    /// Whether somebody watches, so that progress may be drawn.
-    pub(super) fn is_watched(&self) -> bool {
-        std::io::stderr().is_terminal()
+        write_line(&self.talk, &format!("ordermill: {text}"));
     }
 
     /// A list as the API returned it: `{"data": […]}`.
@@ -107,6 +105,11 @@ pub(super) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
+/// Whether somebody watches, so that progress may be drawn.
+pub(super) fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}
+
 /// One value as a cell.
 pub(super) fn cell(value: Option<&Value>) -> String {
     match value {
@@ -117,7 +120,8 @@ pub(super) fn cell(value: Option<&Value>) -> String {
 }
 
 /// A closed pipe (`ordermill orders list | head`) is no failure.
-fn write_line(mut stream: impl Write, text: &str) {
+fn write_line(stream: &Mutex<Box<dyn Write + Send>>, text: &str) {
+    let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
     drop(writeln!(stream, "{text}").and_then(|()| stream.flush()));
 }
 

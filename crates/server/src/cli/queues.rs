@@ -57,8 +57,14 @@ const QUEUES: &[Column] = &[
     ("PAUSED", "/paused"),
     ("CIRCUIT OPEN MS", "/circuitOpenMs"),
 ];
-const JOBS: &[Column] =
-    &[("KEY", "/key"), ("ATTEMPT", "/attempt"), ("RUNNING", "/running"), ("WORKER", "/worker"), ("DUE", "/dueAt"), ("JOB", "/payload/type")];
+const JOBS: &[Column] = &[
+    ("KEY", "/key"),
+    ("ATTEMPT", "/attempt"),
+    ("RUNNING", "/running"),
+    ("WORKER", "/worker"),
+    ("DUE", "/dueAt"),
+    ("JOB", "/payload/type"),
+];
 const DEAD: &[Column] = &[("KEY", "/key"), ("ATTEMPTS", "/attempts"), ("DIED", "/diedAt"), ("WHY", "/why")];
 
 pub(super) async fn run_queue(global: &Global, command: QueueCommand, output: &Output) -> Outcome {

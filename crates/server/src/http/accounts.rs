@@ -4,7 +4,7 @@ use super::Shared;
 use super::body::Json;
 use super::identity::SignedIn;
 use super::problem::Problem;
-use crate::app::accounts::{self, ProfileEdit, Registration, SignedIn as Session};
+use crate::app::accounts::{self, Edit, ProfileEdit, Registration, SignedIn as Session};
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -68,21 +68,42 @@ pub(super) async fn me(SignedIn(user): SignedIn) -> Answer<Value> {
     Answer(render_user(&user))
 }
 
-/// A field that may be left out (`None`), emptied (`Some(None)`) or set.
-fn emptiable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::<String>::deserialize(deserializer).map(Some)
+/// A field that may be left out, emptied (`null`) or set.
+#[derive(Default)]
+enum Field {
+    #[default]
+    LeftOut,
+    Emptied,
+    Set(String),
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Emptied, Self::Set))
+    }
+}
+
+impl Field {
+    /// The edit that this field asks for, its text read by `parse`.
+    fn edit<T>(self, parse: impl Fn(&str) -> Result<T, Problem>) -> Result<Edit<T>, Problem> {
+        Ok(match self {
+            Self::LeftOut => Edit::Keep,
+            Self::Emptied => Edit::Set(None),
+            Self::Set(text) => Edit::Set(Some(parse(&text)?)),
+        })
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct EditRequest {
-    #[serde(default, deserialize_with = "emptiable")]
-    name: Option<Option<String>>,
-    #[serde(default, deserialize_with = "emptiable")]
-    phone: Option<Option<String>>,
+    #[serde(default)]
+    name: Field,
+    #[serde(default)]
+    phone: Field,
     locale: Option<String>,
-    #[serde(default, deserialize_with = "emptiable")]
-    user_fcm_token: Option<Option<String>>,
+    #[serde(default)]
+    user_fcm_token: Field,
 }
 
 /// `PATCH /api/users/me`
@@ -93,10 +114,10 @@ pub(super) async fn edit_me(
 ) -> Result<Answer<Value>, Problem> {
     let request = body.value;
     let edit = ProfileEdit {
-        name: request.name.map(|name| name.as_deref().map(parse_name).transpose()).transpose()?,
-        phone: request.phone.map(|phone| phone.as_deref().map(parse_phone).transpose()).transpose()?,
+        name: request.name.edit(parse_name)?,
+        phone: request.phone.edit(parse_phone)?,
         locale: request.locale.as_deref().map(parse_locale).transpose()?,
-        fcm_token: request.user_fcm_token.map(|token| token.map(parse_fcm_token).transpose()).transpose()?,
+        fcm_token: request.user_fcm_token.edit(parse_fcm_token)?,
     };
     let user = accounts::edit_profile(&shared.app, user.id, &edit).await?;
     Ok(Answer(render_user(&user)))
@@ -125,9 +146,9 @@ fn parse_locale(text: &str) -> Result<Locale, Problem> {
     Locale::parse(text).ok_or_else(|| invalid("locale", "the locales are vi and en"))
 }
 
-fn parse_fcm_token(token: String) -> Result<String, Problem> {
+fn parse_fcm_token(token: &str) -> Result<String, Problem> {
     let is_token = (1..=FCM_TOKEN_MAX).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_token { Ok(token) } else { Err(invalid("userFcmToken", "this is not a push token")) }
+    if is_token { Ok(token.to_owned()) } else { Err(invalid("userFcmToken", "this is not a push token")) }
 }
 
 fn invalid(path: &str, message: &str) -> Problem {

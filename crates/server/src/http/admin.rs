@@ -2,9 +2,9 @@
 //! each act. Every route asks for staff; what is more dangerous asks for an admin.
 
 mod check;
+mod people;
 mod queues;
 mod received;
-mod people;
 
 use super::Shared;
 use super::identity::Operator;

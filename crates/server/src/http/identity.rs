@@ -68,11 +68,7 @@ where
             return Ok(Self::Local(name.clone()));
         }
         let SignedIn(user) = SignedIn::from_request_parts(parts, state).await?;
-        if user.role.is_staff() {
-            Ok(Self::Account(Box::new(user)))
-        } else {
-            Err(Problem::new("forbidden", "this account is not staff"))
-        }
+        if user.role.is_staff() { Ok(Self::Account(Box::new(user))) } else { Err(Problem::new("forbidden", "this account is not staff")) }
     }
 }
 

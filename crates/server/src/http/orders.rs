@@ -61,11 +61,7 @@ pub(super) async fn list(
 }
 
 /// `GET /api/orders/{id or code}`
-pub(super) async fn show(
-    State(shared): State<Shared>,
-    SignedIn(user): SignedIn,
-    Path(order): Path<String>,
-) -> Result<Response, Problem> {
+pub(super) async fn show(State(shared): State<Shared>, SignedIn(user): SignedIn, Path(order): Path<String>) -> Result<Response, Problem> {
     let order = orders::find(&shared.app, Viewer::of(&user), &order).await?;
     let response = Answer(render_order(&shared.app, &order)).into_response();
     Ok(with_etag(response, order.version))

@@ -28,7 +28,7 @@ pub struct Problem {
 }
 
 /// Every code with its status and title: the table that documentation and tests read.
-pub const CODES: &[(&str, u16, &str)] = &[
+pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("amount_out_of_range", 422, "The order's total is out of range"),
     ("bad_signature", 400, "The webhook's signature does not hold"),
     ("body_too_large", 413, "The request body is too large"),
@@ -185,10 +185,9 @@ impl From<Refusal> for Problem {
         let problem = Self::new(refusal.code(), refusal.to_string());
         match refusal {
             Refusal::Invalid { path, message } => problem.at(&path, &message),
-            Refusal::TotalMismatch { expected, actual, currency } => problem
-                .with("expectedTotalAmount", json!(expected))
-                .with("totalAmount", json!(actual))
-                .with("currency", json!(currency)),
+            Refusal::TotalMismatch { expected, actual, currency } => {
+                problem.with("expectedTotalAmount", json!(expected)).with("totalAmount", json!(actual)).with("currency", json!(currency))
+            }
             Refusal::OutOfStock { lines } => problem.with("lines", json!(lines)),
             Refusal::IllegalTransition { allowed, .. } => problem.with("allowed", json!(allowed)),
             Refusal::UnknownProduct { product_id } => problem.with("productId", json!(product_id)),
@@ -234,7 +233,10 @@ mod tests {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/problems");
         for (code, status, title) in CODES {
             let page = std::fs::read_to_string(folder.join(format!("{code}.md"))).unwrap_or_default();
-            assert!(page.contains(title) && page.contains(&status.to_string()), "docs/problems/{code}.md is missing or says something else");
+            assert!(
+                page.contains(title) && page.contains(&status.to_string()),
+                "docs/problems/{code}.md is missing or says something else"
+            );
         }
         let pages = std::fs::read_dir(&folder).expect("docs/problems exists").count();
         assert_eq!(pages, CODES.len(), "a page for a code that does not exist");

@@ -1,7 +1,7 @@
 //! What clients see: every route through HTTP, on both stores.
 
 mod accounts;
-mod orders;
 mod operators;
+mod orders;
 mod products;
 mod protocol;

@@ -1,6 +1,6 @@
 //! The failure model (F numbers), each with the invariants that must hold, on both stores.
 
+mod effects;
 mod inbox;
 mod jobs;
-mod effects;
 mod store;

@@ -86,7 +86,7 @@ pub(crate) struct TestApp {
     pub(crate) http: reqwest::Client,
     pub(crate) store_url: String,
     stop: CancellationToken,
-    _folder: Arc<Folder>,
+    folder: Arc<Folder>,
 }
 
 impl TestApp {
@@ -105,7 +105,7 @@ impl TestApp {
 
     /// A second node on the same Postgres schema.
     pub(crate) async fn second_node(&self) -> Self {
-        Self::start_on(self.store_url.clone(), Arc::clone(&self._folder)).await
+        Self::start_on(self.store_url.clone(), Arc::clone(&self.folder)).await
     }
 
     async fn start_on(store_url: String, folder: Arc<Folder>) -> Self {
@@ -135,20 +135,14 @@ impl TestApp {
             http: http.clone(),
         });
         let shared = Shared { app: Arc::clone(&app), readiness: Arc::new(Readiness::default()), catcher: Some(catcher.clone()) };
-        let limits =
-            ListenLimits { connections_max: 4096, header_timeout: Duration::from_secs(5), drain: Duration::from_secs(5) };
+        let limits = ListenLimits { connections_max: 4096, header_timeout: Duration::from_secs(5), drain: Duration::from_secs(5) };
         tokio::spawn(serve(listener, http::router(shared, axum::Router::new()), limits, stop.clone()));
-        Self { app, url, catcher, stripe, http, store_url, stop, _folder: folder }
+        Self { app, url, catcher, stripe, http, store_url, stop, folder }
     }
 
     /// Runs every job that is due now.
     pub(crate) async fn run_jobs(&self) -> usize {
         worker::run_due(&self.app, "test").await.expect("the store answers")
-    }
-
-    /// Starts workers; they stop with the app.
-    pub(crate) fn start_workers(&self) {
-        tokio::spawn(worker::run(Arc::clone(&self.app), "test".to_owned(), self.stop.clone(), Duration::from_secs(5)));
     }
 
     /// Runs jobs until `done` says so, or fails after a while.
@@ -230,11 +224,6 @@ impl TestApp {
         Answer::of(request.send().await.expect("an answer")).await
     }
 
-    /// The order's payment succeeding, as Stripe tells it under this event id.
-    pub(crate) fn paid_event(&self, event_id: &str, order: &Answer) -> Value {
-        payment_event(event_id, "payment_intent.succeeded", order, order.body["totalAmount"].as_i64().expect("a total"))
-    }
-
     pub(crate) async fn events(&self, order: &Answer) -> Vec<String> {
         let id = ordermill_core::id::OrderId::parse(&order.text("/id")).expect("an id");
         let events = self.app.store.events(id, 0, 500).await.expect("the store answers");
@@ -297,6 +286,11 @@ pub(crate) fn order_body(product: &str, quantity: i64, method: &str) -> Value {
         "paymentMethod": method,
         "shippingAddress": { "name": "An", "phone": "0901234567", "line1": "1 Lê Lợi", "country": "VN" },
     })
+}
+
+/// The order's payment succeeding, as Stripe tells it under this event id.
+pub(crate) fn paid_event(event_id: &str, order: &Answer) -> Value {
+    payment_event(event_id, "payment_intent.succeeded", order, order.body["totalAmount"].as_i64().expect("a total"))
 }
 
 /// An event about an order's payment intent.

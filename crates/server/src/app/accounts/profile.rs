@@ -6,23 +6,41 @@ use crate::app::commit::{DECISIONS, commit};
 use ordermill_core::account::User;
 use ordermill_core::change::{Change, Key, Row};
 use ordermill_core::contact::Phone;
+use ordermill_core::id::UserId;
 use ordermill_core::locale::Locale;
 use ordermill_core::refusal::Refusal;
-use ordermill_core::id::UserId;
 use ordermill_store::CommitError;
 use std::sync::Arc;
 
-/// A change to one's own account: an outer `None` leaves the field, an inner one empties it.
+/// What happens to one field.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Edit<T> {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It gets this value, or none.
+    Set(Option<T>),
+}
+
+impl<T: Clone> Edit<T> {
+    fn apply(&self, field: &mut Option<T>) {
+        if let Self::Set(value) = self {
+            field.clone_from(value);
+        }
+    }
+}
+
+/// A change to one's own account.
 #[derive(Debug, Clone, Default)]
 pub struct ProfileEdit {
     /// The name.
-    pub name: Option<Option<String>>,
+    pub name: Edit<String>,
     /// The phone number.
-    pub phone: Option<Option<Phone>>,
+    pub phone: Edit<Phone>,
     /// The language of mails.
     pub locale: Option<Locale>,
     /// The push token of the person's device.
-    pub fcm_token: Option<Option<String>>,
+    pub fcm_token: Edit<String>,
 }
 
 /// Changes an account; a rival's change to other fields is kept.
@@ -51,16 +69,10 @@ pub async fn edit_profile(app: &App, id: UserId, edit: &ProfileEdit) -> Result<U
 }
 
 fn apply(user: &mut User, edit: &ProfileEdit) {
-    if let Some(name) = &edit.name {
-        user.name.clone_from(name);
-    }
-    if let Some(phone) = &edit.phone {
-        user.phone.clone_from(phone);
-    }
+    edit.name.apply(&mut user.name);
+    edit.phone.apply(&mut user.phone);
+    edit.fcm_token.apply(&mut user.fcm_token);
     if let Some(locale) = edit.locale {
         user.locale = locale;
-    }
-    if let Some(token) = &edit.fcm_token {
-        user.fcm_token.clone_from(token);
     }
 }

@@ -149,21 +149,16 @@ fn apply_job(entry: &InboxEntry) -> NewJob {
 /// The same id came before. With the same body it is a repeat; with another it is not the same event, and a person must
 /// look at it.
 async fn duplicate(app: &App, entry: InboxEntry, found: Option<Box<Row>>, change_id: ChangeId) -> Result<Receipt, Fault> {
-    let first = match found.map(|row| *row) {
-        Some(Row::Inbox(first)) => first,
-        _ => return Err(Fault::Unavailable("the event is being stored by another request".to_owned())),
+    let Some(Row::Inbox(first)) = found.map(|row| *row) else {
+        return Err(Fault::Unavailable("the event is being stored by another request".to_owned()));
     };
     if first.body_digest == entry.body_digest {
         app.metrics.webhook_duplicates.inc();
         return Ok(Receipt::Duplicate);
     }
     let event_id = format!("{}#{}", entry.event_id, entry.body_digest);
-    let second = InboxEntry {
-        event_id,
-        state: InboxState::Quarantined,
-        outcome: "another body came under the same event id".to_owned(),
-        ..entry
-    };
+    let second =
+        InboxEntry { event_id, state: InboxState::Quarantined, outcome: "another body came under the same event id".to_owned(), ..entry };
     let mut change = Change::new(change_id);
     change.insert(Row::Inbox(second));
     match commit(app, &Arc::new(change)).await {
@@ -178,12 +173,8 @@ pub async fn replay(app: &App, provider: Provider, event_id: &str, actor: Actor,
     let Some(Row::Inbox(found)) = stored.map(|stored| stored.row) else {
         return Err(Refusal::NotFound { what: "received event" }.into());
     };
-    let entry = InboxEntry {
-        state: InboxState::Waiting,
-        outcome: format!("replayed: {reason}"),
-        version: found.version + 1,
-        ..found.clone()
-    };
+    let entry =
+        InboxEntry { state: InboxState::Waiting, outcome: format!("replayed: {reason}"), version: found.version + 1, ..found.clone() };
     let mut change = Change::new(app.change_id());
     change.jobs.push(apply_job(&entry));
     change.replace(Row::Inbox(entry.clone()), found.version);

@@ -1,16 +1,16 @@
 //! Making the payment intent of an order: by the request that placed it when Stripe answers, by a worker otherwise. Both
 //! go the same way: claim the order's own job, call Stripe with the effect's key, attach what it says.
 
-use crate::app::commit::{DECISIONS, commit};
 use crate::app::App;
+use crate::app::commit::{DECISIONS, commit};
 use crate::providers::stripe::{CreateIntent, StripeError};
 use crate::worker::{self, Handled};
 use ordermill_core::event::Actor;
+use ordermill_core::id::OrderId;
 use ordermill_core::job::{JobKey, Queue, Report};
 use ordermill_core::money::Money;
 use ordermill_core::order::intent::{Intent, attach_intent, create_intent_key};
 use ordermill_core::order::{Order, OrderStatus};
-use ordermill_core::id::OrderId;
 use ordermill_store::{ClaimTarget, CommitError, OrderRef};
 use std::sync::Arc;
 
@@ -86,12 +86,15 @@ fn unavailable(error: &dyn std::fmt::Display) -> Report {
 }
 
 /// What Stripe's refusal means for the job. "Unknown" is never "failed": the same key asks again.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
 pub(crate) fn report(error: StripeError) -> Report {
     let why = error.to_string();
     match error {
         // Asking again gets the same answer: a person must look.
         StripeError::Refused { .. } | StripeError::Unsendable { .. } => Report::Refused { why },
         StripeError::Busy { retry_after_ms, .. } => Report::Unavailable { why, retry_after_ms },
+        // Stripe says that this key will only ever bring this answer again.
+        StripeError::Unknown { is_retryable: false, .. } => Report::Refused { why },
         StripeError::Unknown { .. } | StripeError::Unreachable { .. } | StripeError::NotConfigured => {
             Report::Unavailable { why, retry_after_ms: None }
         }

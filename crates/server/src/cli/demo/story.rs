@@ -7,7 +7,7 @@ use crate::cli::fsck;
 use crate::cli::orders::timeline;
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
-use crate::mail::{Behaviour, CaughtMail, Catcher, Scripted};
+use crate::mail::{Behaviour, Catcher, CaughtMail, Scripted};
 use crate::simulator::stripe::Mode;
 use ordermill_core::contact::Email;
 use ordermill_core::event::Actor;
@@ -61,16 +61,20 @@ impl Teller<'_> {
 
     /// Two orders for one bag at once: one stands, the other hears a clear no. Returns the winner's token and order.
     async fn race_for_the_last_unit(&self) -> Result<(String, Answer), Failure> {
-        let (an, chi) = tokio::try_join!(
-            self.shop.register("an@example.com", "Nguyễn Văn An"),
-            self.shop.register("chi@example.com", "Lê Thị Chi")
-        )?;
+        let (an, chi) =
+            tokio::try_join!(self.shop.register("an@example.com", "Nguyễn Văn An"), self.shop.register("chi@example.com", "Lê Thị Chi"))?;
         let bag = self.shop.product("BAG-01").await?;
         let (of_an, of_chi) = tokio::try_join!(self.shop.order(&an, &bag), self.shop.order(&chi, &bag))?;
         let (winner, won, lost) = if of_an.status == 201 { (an, of_an, of_chi) } else { (chi, of_chi, of_an) };
         let won = won.expect(201, "the first order")?;
         let lost = lost.expect(409, "the second order")?;
-        self.saw(&format!("201  {} stands, {} {}, {}", won.text("/code"), won.body["totalAmount"], won.text("/currency"), won.text("/payment/status")));
+        self.saw(&format!(
+            "201  {} stands, {} {}, {}",
+            won.text("/code"),
+            won.body["totalAmount"],
+            won.text("/currency"),
+            won.text("/payment/status")
+        ));
         self.saw(&format!("409  {}: {}; lines {}", lost.text("/code"), lost.text("/detail"), lost.body["lines"]));
         if lost.text("/code") != "out_of_stock" {
             return Err(failed("the loser was not told that the stock is out"));
@@ -103,7 +107,12 @@ impl Teller<'_> {
             Ok((now.text("/paymentStatus") == "paid").then_some(now))
         })
         .await?;
-        self.saw(&format!("{LATE_MS} ms later: {}/{}, version {}", paid.text("/status"), paid.text("/paymentStatus"), paid.body["version"]));
+        self.saw(&format!(
+            "{LATE_MS} ms later: {}/{}, version {}",
+            paid.text("/status"),
+            paid.text("/paymentStatus"),
+            paid.body["version"]
+        ));
         self.repeat_the_webhook(&paid).await?;
         let again = self.shop.get(&path, token).await?.expect(200, "reading the order")?;
         if again.body != paid.body {

@@ -111,8 +111,6 @@ fn payload(text: &str) -> Value {
 }
 
 fn history(failures: &[Failure]) -> Vec<Value> {
-    let render = |failure: &Failure| {
-        json!({ "attempt": failure.attempt, "at": time_text(failure.at), "counted": failure.counted, "why": failure.why })
-    };
+    let render = |failure: &Failure| json!({ "attempt": failure.attempt, "at": time_text(failure.at), "counted": failure.counted, "why": failure.why });
     failures.iter().map(render).collect()
 }

@@ -54,13 +54,13 @@ impl CreateRequest {
             expected_total: self.total_amount,
             method: self.payment_method,
             shipping_address: self.shipping_address.map(check_address).transpose()?,
-            note: self.note.map(|note| check_text("note", note, NOTE_MAX)).transpose()?,
+            note: self.note.map(|note| check_text("note", &note, NOTE_MAX)).transpose()?,
         })
     }
 }
 
 fn check_address(address: Address) -> Result<Address, Problem> {
-    let part = |path: &str, text: String| check_text(&format!("shippingAddress.{path}"), text, ADDRESS_PART_MAX);
+    let part = |path: &str, text: String| check_text(&format!("shippingAddress.{path}"), &text, ADDRESS_PART_MAX);
     let needed = |path: &str, text: String| match part(path, text)? {
         text if text.is_empty() => Err(invalid(&format!("shippingAddress.{path}"), "must not be empty")),
         text => Ok(text),
@@ -82,13 +82,13 @@ fn check_address(address: Address) -> Result<Address, Problem> {
     })
 }
 
-fn check_text(path: &str, text: String, characters_max: usize) -> Result<String, Problem> {
-    let text = text.trim().to_owned();
+fn check_text(path: &str, text: &str, characters_max: usize) -> Result<String, Problem> {
+    let text = text.trim();
     let has_control = text.chars().any(|character| character.is_control() && character != '\n');
     if has_control || text.chars().count() > characters_max {
         return Err(invalid(path, &format!("at most {characters_max} characters, and no control characters")));
     }
-    Ok(text)
+    Ok(text.to_owned())
 }
 
 fn invalid(path: &str, message: &str) -> Problem {

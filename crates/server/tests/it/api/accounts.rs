@@ -48,9 +48,8 @@ async fn an_address_has_one_account_whatever_its_spelling(backend: Backend) {
 async fn who_signs_in_wrongly_does_not_learn_why(backend: Backend) {
     let app = TestApp::start(backend).await;
     app.customer("an@example.com").await;
-    let login = async |email: &str, password: &str| {
-        app.post("/api/users/login", "", &json!({ "email": email, "password": password })).await
-    };
+    let login =
+        async |email: &str, password: &str| app.post("/api/users/login", "", &json!({ "email": email, "password": password })).await;
     let wrong = login("an@example.com", "not the password").await;
     let unknown = login("nobody@example.com", PASSWORD).await;
     let nonsense = login("no address", PASSWORD).await;

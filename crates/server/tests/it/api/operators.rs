@@ -1,6 +1,6 @@
 //! What staff sees and does.
 
-use crate::test_app::{Backend, TestApp, on_both_stores, payment_event};
+use crate::test_app::{Backend, TestApp, on_both_stores, paid_event, payment_event};
 use ordermill::mail::{Behaviour, Scripted};
 use ordermill_core::account::Role;
 use serde_json::json;
@@ -36,9 +36,7 @@ async fn staff_finds_orders_by_state_and_address(backend: Backend) {
     let staff = app.account("staff@example.com", Role::Staff).await;
     app.order(&an, &cup, 1, "cod").await;
     let pending = app.order(&chi, &cup, 1, "bank_transfer").await;
-    let count = async |filter: &str| {
-        app.get(&format!("/api/admin/orders?{filter}"), &staff).await.body["data"].as_array().map(Vec::len)
-    };
+    let count = async |filter: &str| app.get(&format!("/api/admin/orders?{filter}"), &staff).await.body["data"].as_array().map(Vec::len);
     assert_eq!(count("").await, Some(2));
     assert_eq!(count("status=pending").await, Some(1));
     assert_eq!(count("status=processing").await, Some(1));
@@ -57,7 +55,7 @@ async fn a_dead_letter_is_seen_and_redriven(backend: Backend) {
     let staff = app.account("staff@example.com", Role::Staff).await;
     app.catcher.script(Scripted::Others, Behaviour::Refuse(550));
     let order = app.order(&token, &cup, 1, "bank_transfer").await;
-    app.webhook(&app.paid_event("evt_1", &order)).await;
+    app.webhook(&paid_event("evt_1", &order)).await;
     app.run_jobs_until("the death", async || !app.get("/api/admin/dead-letters", &staff).await.body["data"][0].is_null()).await;
     let dead = app.get("/api/admin/dead-letters", &staff).await;
     let key = dead.text("/data/0/key");

@@ -27,9 +27,30 @@ async fn an_order_stands_with_everything_the_contract_names(backend: Backend) {
     assert_eq!(order.status, 201, "{}", order.body);
     let shape: Vec<&str> = order.body.as_object().expect("an object").keys().map(String::as_str).collect();
     let contract = [
-        "code", "createdAt", "creditAmount", "currency", "customer", "discountAmount", "expiresAt", "id", "lines", "note", "number",
-        "paidAmount", "payment", "paymentStatus", "refundedAmount", "shipments", "shippingAddress", "shippingAmount", "status",
-        "subtotalAmount", "tasks", "totalAmount", "updatedAt", "version",
+        "code",
+        "createdAt",
+        "creditAmount",
+        "currency",
+        "customer",
+        "discountAmount",
+        "expiresAt",
+        "id",
+        "lines",
+        "note",
+        "number",
+        "paidAmount",
+        "payment",
+        "paymentStatus",
+        "refundedAmount",
+        "shipments",
+        "shippingAddress",
+        "shippingAmount",
+        "status",
+        "subtotalAmount",
+        "tasks",
+        "totalAmount",
+        "updatedAt",
+        "version",
     ];
     assert_eq!(shape, contract);
     assert_eq!((order.text("/status").as_str(), order.text("/paymentStatus").as_str()), ("pending", "pending"));

@@ -1,6 +1,6 @@
 //! F18–F19: effects that happened although nobody heard, on Stripe and in mail.
 
-use crate::test_app::{Backend, Folder, TestApp, on_both_stores};
+use crate::test_app::{Backend, Folder, TestApp, on_both_stores, paid_event};
 use ordermill::mail::{Behaviour, Scripted};
 use ordermill::simulator::stripe::Mode;
 use ordermill_store::Store;
@@ -35,7 +35,7 @@ async fn f18_a_mail_whose_confirmation_is_lost_is_sent_again_under_its_own_id(ba
     let (app, faulty) = start_faulty(backend).await;
     let product = app.product("CUP", 25_000, 9).await;
     let order = app.order(&app.customer("an@example.com").await, &product, 1, "bank_transfer").await;
-    app.webhook(&app.paid_event("evt_1", &order)).await;
+    app.webhook(&paid_event("evt_1", &order)).await;
     // Of the attempt's two commits ("intended", then "confirmed" with the job's end) the second one fails.
     faulty.script(Verb::Commit, [None, Some(Fault::Unavailable)]);
     let target = ordermill_store::ClaimTarget::Queue("email".to_owned());
@@ -56,7 +56,7 @@ async fn f19_a_mail_that_was_taken_without_an_answer_is_sent_again_at_most_twice
     app.catcher.script(Scripted::Others, Behaviour::AcceptThenLose);
     let product = app.product("CUP", 25_000, 9).await;
     let order = app.order(&app.customer("an@example.com").await, &product, 1, "bank_transfer").await;
-    app.webhook(&app.paid_event("evt_1", &order)).await;
+    app.webhook(&paid_event("evt_1", &order)).await;
     let died = async || app.app.store.queues().await.expect("an answer").iter().any(|queue| queue.dead > 0);
     app.run_jobs_until("the review", died).await;
     let mails = app.catcher.list();
@@ -76,7 +76,12 @@ async fn f19_stripe_accepts_and_resets_and_still_makes_one_intent(backend: Backe
     app.stripe.set_mode(Mode::Ok);
     let path = format!("/api/orders/{}", order.text("/code"));
     app.run_jobs_until("the intent", async || app.get(&path, &token).await.text("/payment/status") != "creating").await;
-    assert_eq!(app.stripe.journal().iter().filter(|accepted| accepted.op == "payment_intents.create").count(), 1, "{:?}", app.stripe.journal());
+    assert_eq!(
+        app.stripe.journal().iter().filter(|accepted| accepted.op == "payment_intents.create").count(),
+        1,
+        "{:?}",
+        app.stripe.journal()
+    );
     assert!(app.stripe.duplicates().is_empty());
     app.fsck().await;
 }
@@ -111,7 +116,7 @@ async fn f14_a_webhook_before_the_intent_is_attached_pays_the_order(backend: Bac
     let intent = app.stripe.journal().last().expect("an intent").object_id.clone();
     let mut known = order.clone();
     known.body["payment"]["paymentIntentId"] = serde_json::json!(intent);
-    assert_eq!(app.webhook(&app.paid_event("evt_1", &known)).await.status, 200);
+    assert_eq!(app.webhook(&paid_event("evt_1", &known)).await.status, 200);
     app.run_jobs_until("the mail", async || !app.catcher.list().is_empty()).await;
     let end = app.get(&format!("/api/orders/{}", order.text("/code")), &token).await;
     assert_eq!((end.text("/status").as_str(), end.text("/paymentStatus").as_str()), ("processing", "paid"));

@@ -1,6 +1,6 @@
 //! F1–F9: webhooks repeated, reordered, early, forged, old.
 
-use crate::test_app::{Answer, Backend, OLD_WEBHOOK_SECRET, TestApp, WEBHOOK_SECRET, on_both_stores, payment_event};
+use crate::test_app::{Answer, Backend, OLD_WEBHOOK_SECRET, TestApp, WEBHOOK_SECRET, on_both_stores, paid_event, payment_event};
 use ordermill_core::stripe::sign;
 use ordermill_store::Table;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ async fn f1_one_webhook_a_thousand_times_at_once_pays_once(backend: Backend) {
     let app = TestApp::start(backend).await;
     let order = placed(&app, "an@example.com").await;
     let second_node = if backend == Backend::Postgres { Some(app.second_node().await) } else { None };
-    let event = app.paid_event("evt_1", &order);
+    let event = paid_event("evt_1", &order);
     let deliveries = (0..1_000).map(|number| {
         let node = second_node.as_ref().filter(|_| number % 2 == 1).unwrap_or(&app);
         node.webhook(&event)
@@ -58,7 +58,7 @@ async fn f1_a_thousand_events_about_one_payment_pay_once(backend: Backend) {
     let app = TestApp::start(backend).await;
     let order = placed(&app, "an@example.com").await;
     let ids: Vec<String> = (0..1_000).map(|number| format!("evt_{number}")).collect();
-    let events: Vec<Value> = ids.iter().map(|id| app.paid_event(id, &order)).collect();
+    let events: Vec<Value> = ids.iter().map(|id| paid_event(id, &order)).collect();
     let answers = futures_util::future::join_all(events.iter().map(|event| app.webhook(event))).await;
     let stored = answers.iter().filter(|answer| answer.status == 200).count();
     assert!(answers.iter().all(|answer| answer.status == 200 || answer.status == 503));
@@ -82,7 +82,7 @@ async fn f2_two_kinds_of_event_are_one_payment(backend: Backend) {
         } },
     });
     assert_eq!(app.webhook(&session).await.status, 200);
-    assert_eq!(app.webhook(&app.paid_event("evt_pi", &order)).await.status, 200);
+    assert_eq!(app.webhook(&paid_event("evt_pi", &order)).await.status, 200);
     assert_eq!(count(&app, Table::Payments).await, 1);
     assert_eq!(app.events(&order).await, ["order.created", "payment.received", "order.paid", "order.processing"]);
     app.fsck().await;
@@ -106,7 +106,7 @@ async fn f3_every_order_of_facts_ends_the_same(backend: Backend) {
             } },
         });
         let facts = [
-            app.paid_event(&format!("evt_ok_{code}"), &order),
+            paid_event(&format!("evt_ok_{code}"), &order),
             payment_event(&format!("evt_no_{code}"), "payment_intent.payment_failed", &order, 50_000),
             refund,
         ];
@@ -126,7 +126,7 @@ async fn f3_every_order_of_facts_ends_the_same(backend: Backend) {
 async fn f3_a_late_failure_does_not_undo_a_payment(backend: Backend) {
     let app = TestApp::start(backend).await;
     let order = placed(&app, "an@example.com").await;
-    app.webhook(&app.paid_event("evt_ok", &order)).await;
+    app.webhook(&paid_event("evt_ok", &order)).await;
     let before = app.events(&order).await;
     let late = payment_event("evt_no", "payment_intent.payment_failed", &order, 50_000);
     assert_eq!(app.webhook(&late).await.status, 200);
@@ -204,7 +204,7 @@ async fn f5_a_webhook_and_a_worker_race_for_one_payment(backend: Backend) {
         assert_eq!(app.webhook(&hint).await.status, 200);
         let pay = app.http.post(format!("{}/v1/payment_intents/{intent}/confirm", app.app.config.stripe.api_url));
         let pay = pay.bearer_auth("sk_test_canary").header("content-type", "application/x-www-form-urlencoded");
-        let (paid, event) = (pay.body("payment_method=pm_card_visa").send(), app.paid_event(&format!("evt_{round}"), &order));
+        let (paid, event) = (pay.body("payment_method=pm_card_visa").send(), paid_event(&format!("evt_{round}"), &order));
         let (paid, answer, _) = tokio::join!(paid, app.webhook(&event), app.run_jobs());
         assert!(paid.expect("an answer").status().is_success());
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -217,7 +217,7 @@ async fn f5_a_webhook_and_a_worker_race_for_one_payment(backend: Backend) {
 async fn f8_old_and_future_webhooks_are_refused_and_fresh_retries_accepted(backend: Backend) {
     let app = TestApp::start(backend).await;
     let order = placed(&app, "an@example.com").await;
-    let body = app.paid_event("evt_1", &order).to_string();
+    let body = paid_event("evt_1", &order).to_string();
     let now = app.app.now().unix_s();
     for (offset, reason) in [(-301, "stale"), (-86_400, "stale"), (302, "future"), (86_400, "future")] {
         let answer = app.webhook_raw(&sign(WEBHOOK_SECRET, now + offset, body.as_bytes()), body.clone().into_bytes()).await;
@@ -235,7 +235,7 @@ async fn f8_old_and_future_webhooks_are_refused_and_fresh_retries_accepted(backe
 async fn f9_forged_webhooks_leave_no_trace(backend: Backend) {
     let app = TestApp::start(backend).await;
     let order = placed(&app, "an@example.com").await;
-    let body = app.paid_event("evt_1", &order).to_string();
+    let body = paid_event("evt_1", &order).to_string();
     let now = app.app.now().unix_s();
     let good = sign(WEBHOOK_SECRET, now, body.as_bytes());
     let digest = good.split("v1=").nth(1).expect("a digest").to_owned();
@@ -268,7 +268,7 @@ async fn f9_forged_webhooks_leave_no_trace(backend: Backend) {
 async fn f9_both_secrets_hold_during_rotation(backend: Backend) {
     let app = TestApp::start(backend).await;
     let order = placed(&app, "an@example.com").await;
-    let body = app.paid_event("evt_1", &order).to_string();
+    let body = paid_event("evt_1", &order).to_string();
     let header = sign(OLD_WEBHOOK_SECRET, app.app.now().unix_s(), body.as_bytes());
     assert_eq!(app.webhook_raw(&header, body.into_bytes()).await.status, 200);
     assert_eq!(app.events(&order).await.len(), 4);
@@ -301,7 +301,7 @@ async fn f10_what_nobody_understands_is_kept_and_answered(backend: Backend) {
 async fn the_same_id_with_another_body_is_kept_for_a_person(backend: Backend) {
     let app = TestApp::start(backend).await;
     let order = placed(&app, "an@example.com").await;
-    app.webhook(&app.paid_event("evt_1", &order)).await;
+    app.webhook(&paid_event("evt_1", &order)).await;
     let other = payment_event("evt_1", "payment_intent.succeeded", &order, 1);
     assert_eq!(app.webhook(&other).await.status, 200);
     assert_eq!(app.webhook(&other).await.status, 200);

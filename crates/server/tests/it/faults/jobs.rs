@@ -1,6 +1,6 @@
 //! F15–F21: workers that race, sleep, die or choke.
 
-use crate::test_app::{Answer, Backend, TestApp, on_both_stores};
+use crate::test_app::{Answer, Backend, TestApp, on_both_stores, paid_event};
 use ordermill::mail::{Behaviour, Scripted};
 use ordermill::worker;
 use ordermill_core::contact::Email;
@@ -23,7 +23,7 @@ async fn paid_orders(app: &TestApp, count: usize) -> Vec<Answer> {
     for number in 0..count {
         let token = app.customer(&format!("buyer{number}@example.com")).await;
         let order = app.order(&token, &product, 1, "bank_transfer").await;
-        assert_eq!(app.webhook(&app.paid_event(&format!("evt_{number}"), &order)).await.status, 200);
+        assert_eq!(app.webhook(&paid_event(&format!("evt_{number}"), &order)).await.status, 200);
         orders.push(order);
     }
     orders

@@ -1,6 +1,6 @@
 //! F33–F35: a store whose answers get lost. (Its own crash tests stand beside the stores.)
 
-use crate::test_app::{Backend, Folder, TestApp, on_both_stores, order_body};
+use crate::test_app::{Backend, Folder, TestApp, on_both_stores, order_body, paid_event};
 use ordermill_store::Store;
 use ordermill_store::faulty::{Fault, FaultyStore, Odds, Verb};
 use serde_json::json;
@@ -48,7 +48,7 @@ async fn f33_a_webhook_whose_commit_answer_was_lost_is_applied_once(backend: Bac
     let order = app.order(&app.customer("an@example.com").await, &product, 1, "bank_transfer").await;
     for fault in [Fault::AnswerLost, Fault::UnknownLost] {
         faulty.fail_next(Verb::Commit, fault);
-        assert_eq!(app.webhook(&app.paid_event("evt_1", &order)).await.status, 200, "{fault:?}");
+        assert_eq!(app.webhook(&paid_event("evt_1", &order)).await.status, 200, "{fault:?}");
     }
     assert_eq!(app.events(&order).await, ["order.created", "payment.received", "order.paid", "order.processing"]);
     app.fsck().await;
@@ -94,7 +94,7 @@ async fn f39_a_store_that_takes_no_writes_still_reads(backend: Backend) {
     let refused = app.order(&token, &product, 1, "bank_transfer").await;
     refused.assert_problem(503, "unavailable");
     assert_eq!(refused.header("retry-after"), "1");
-    app.webhook(&app.paid_event("evt_1", &order)).await.assert_problem(503, "unavailable");
+    app.webhook(&paid_event("evt_1", &order)).await.assert_problem(503, "unavailable");
     assert_eq!(app.get(&format!("/api/orders/{}", order.text("/code")), &token).await.status, 200);
     assert_eq!(app.order(&token, &product, 1, "bank_transfer").await.status, 201, "and it recovers alone");
 }
