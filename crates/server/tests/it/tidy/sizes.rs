@@ -21,7 +21,11 @@ struct Exception {
 }
 
 /// Every place that may be longer.
-const EXCEPTIONS: &[Exception] = &[];
+const EXCEPTIONS: &[Exception] = &[Exception {
+    path: "crates/server/tests/it/config.rs",
+    function: Some("every_fault_is_told_with_its_place"),
+    reason: "one file with every fault and the one report of them; in parts it would not show that all are told at once",
+}];
 
 fn is_excepted(path: &str, function: Option<&str>) -> bool {
     EXCEPTIONS.iter().any(|exception| exception.path == path && exception.function == function)

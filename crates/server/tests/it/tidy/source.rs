@@ -251,7 +251,7 @@ fn what_is_not_code_is_blanked() {
                 fn f<'a>(x: &'a str, r#type: u8) -> &'static str { br\"}\"; c\"}\"; 'đ'; x }\n";
     let source = Source::new("a.rs", text);
     assert_eq!(source.code.len(), text.len());
-    let expected = "let a = \"               \";          \nlet b = r#\"  \"#;                    let c = (' ', '  ', '      ', b' ');\n\
+    let expected = "let a = \"              \";          \nlet b = r#\"  \"#;                    let c = (' ', '  ', '      ', b' ');\n\
                     fn f<'a>(x: &'a str, r#type: u8) -> &'static str { br\" \"; c\" \"; '  '; x }\n";
     assert_eq!(source.code, expected);
     assert_eq!((source.comments.len(), source.strings.len()), (2, 4));
