@@ -39,7 +39,7 @@ use crate::{
 use async_trait::async_trait;
 use checkpoint::Checkpoints;
 use claim::ClaimRequest;
-use failure::Failure;
+use failure::{Failure, commit_error};
 use lock::Lock;
 use ordermill_core::account::{Session, User};
 use ordermill_core::admit::StockLevel;
@@ -98,6 +98,9 @@ impl SqliteStore {
             _ => PathBuf::from("."),
         };
         let failed = |error: std::io::Error| OpenError::Failed(format!("{}: {error}", path.display()));
+        if path.file_name().is_none_or(|name| name == lock::LOCK_NAME) {
+            return Err(OpenError::Failed(format!("{} cannot be the name of a database", path.display())));
+        }
         lock::make_folder(&folder).map_err(failed)?;
         let lock = Lock::take(&folder)?;
         lock::make_file(&folder, path).map_err(failed)?;
@@ -186,7 +189,7 @@ impl SqliteStore {
     /// Commits changes that arrive at the same moment, in the batches that every store would make of them.
     pub async fn commit_together(&self, changes: Vec<Arc<Change>>) -> Vec<Result<(), CommitError>> {
         if let Err(error) = self.status.check_usable() {
-            return changes.iter().map(|_| Err(error.clone().into())).collect();
+            return changes.iter().map(|_| Err(commit_error(error.clone()))).collect();
         }
         self.writer.commit_together(&changes).await
     }
@@ -216,7 +219,7 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn commit(&self, change: &Arc<Change>) -> Result<(), CommitError> {
-        self.status.check_usable()?;
+        self.status.check_usable().map_err(commit_error)?;
         self.writer.commit(change).await
     }
 
@@ -327,13 +330,17 @@ impl Store for SqliteStore {
     }
 
     async fn health(&self) -> Result<Health, StoreError> {
-        self.status.check_open()?;
+        let version = connection::engine_version().to_owned();
         let pending_migrations = self.status.pending_migrations();
+        if let Some(why) = self.status.failure() {
+            return Ok(Health { backend: "sqlite", version, pending_migrations, read_only: Some(why) });
+        }
+        self.status.check_open()?;
+        self.pool.read(health::answer).await?;
         if pending_migrations.is_empty() && self.status.disk_full().is_some() {
             // Whoever asks wants to know whether it has passed; a success clears the mark by itself.
             let _is_still_full = self.write(|db, _| health::probe_disk(db)).await.is_err();
         }
-        let version = connection::engine_version().to_owned();
         Ok(Health { backend: "sqlite", version, pending_migrations, read_only: self.status.disk_full() })
     }
 

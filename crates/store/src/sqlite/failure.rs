@@ -1,8 +1,8 @@
 //! What the engine's errors mean for a caller: was it applied, will it help to try again, must a person look. This file
 //! must not react to anything; the writer and the checkpoints do.
 
-use crate::StoreError;
 use crate::failpoint::Injected;
+use crate::{CommitError, StoreError};
 use rusqlite::ErrorCode;
 
 /// Why a piece of work inside the store stopped.
@@ -23,6 +23,8 @@ pub(super) enum Trouble {
     DiskFull,
     /// The disk failed: what was written before may be lost, and asking it again would hide that.
     Disk,
+    /// Another process holds the database's own lock, longer than anybody waits.
+    Busy,
     /// The file is not what it should be.
     Corrupt,
     /// Anything else; only this piece of work is concerned.
@@ -59,6 +61,7 @@ impl Failure {
             Self::Sql(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DiskFull) => Trouble::DiskFull,
                 Some(ErrorCode::SystemIoFailure) => Trouble::Disk,
+                Some(ErrorCode::DatabaseBusy) => Trouble::Busy,
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Trouble::Corrupt,
                 _ => Trouble::Other,
             },
@@ -90,6 +93,15 @@ impl Failure {
             Self::Store(error) => error.to_string(),
             Self::Injected(injected) => injected.to_string(),
         }
+    }
+}
+
+/// The same for a commit that was certainly not applied.
+pub(super) fn commit_error(error: StoreError) -> CommitError {
+    match error {
+        // Its words as they are: both errors say the rest themselves.
+        StoreError::Unavailable(why) => CommitError::Unavailable(why),
+        other => other.into(),
     }
 }
 

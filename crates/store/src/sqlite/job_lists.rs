@@ -11,8 +11,7 @@ use rusqlite::{Connection, Row, params};
 use std::collections::BTreeMap;
 
 statements! {
-    // One step per queue: the smallest name behind the last one.
-    NEXT_QUEUE = "SELECT min(queue) FROM jobs WHERE queue > ?1";
+    NEXT_QUEUE = "SELECT min(queue) FROM jobs WHERE queue >= ?1";
     JOBS = "SELECT queue, grp, seq, attempt, uncounted, history, max_attempts, lease_until, worker, due_at, queued_at, payload
         FROM jobs
         WHERE queue = ?1 AND due_at >= ?2 AND (due_at, queue, grp, seq) > (?2, ?3, ?4, ?5)
@@ -44,15 +43,17 @@ pub(super) fn jobs(db: &Connection, query: &JobQuery, now: Timestamp) -> Result<
     Ok(cut(infos, query.limit, |job| timed_place(job.due_at.micros(), &job.key)))
 }
 
+/// Every queue that has jobs: one step along the index per queue, however many jobs it has.
 fn all_queues(db: &Connection) -> Result<Vec<String>, Failure> {
     let mut queues: Vec<String> = Vec::new();
-    loop {
-        let last = queues.last().map_or("", String::as_str);
-        match NEXT_QUEUE.first(db, (last,), |row| column(row, 0))?.flatten() {
-            Some(next) => queues.push(next),
-            None => return Ok(queues),
-        }
+    let mut from = String::new();
+    while let Some(next) = NEXT_QUEUE.first(db, (&from,), |row| column::<Option<String>>(row, 0))?.flatten() {
+        from.clone_from(&next);
+        // The very next text there can be.
+        from.push('\0');
+        queues.push(next);
     }
+    Ok(queues)
 }
 
 fn job_info(row: &Row<'_>, now: Timestamp) -> Result<JobInfo, Failure> {

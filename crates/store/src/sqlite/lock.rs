@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The file in the database's folder that is locked.
-const LOCK_NAME: &str = "lock";
+pub(super) const LOCK_NAME: &str = "lock";
 /// Only the user who runs ordermill may read what customers gave us.
 const FILE_MODE: u32 = 0o600;
 /// The same for the folder.
@@ -63,7 +63,20 @@ fn holder(file: &mut File) -> String {
 
 /// Makes the folder, for this user only. What exists keeps its mode.
 pub(super) fn make_folder(folder: &Path) -> std::io::Result<()> {
-    if folder.exists() { Ok(()) } else { DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder) }
+    if folder.exists() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        make_folder(parent)?;
+        DirBuilder::new().mode(FOLDER_MODE).create(folder)?;
+        return sync_folder(parent);
+    }
+    DirBuilder::new().mode(FOLDER_MODE).create(folder)
+}
+
+/// Without this a power cut could forget the names in a folder, and with them every commit.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// Makes the empty database file, for this user only: the engine would make one that others can read. What exists keeps
@@ -73,6 +86,5 @@ pub(super) fn make_file(folder: &Path, database: &Path) -> std::io::Result<()> {
         return Ok(());
     }
     OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(database)?.sync_all()?;
-    // Without this a power cut could forget the file's name, and with it every commit.
-    File::open(folder)?.sync_all()
+    sync_folder(folder)
 }

@@ -1,5 +1,5 @@
-//! Everything of one table in the order of its keys, a page at a time. A cursor is the last key, as JSON. This file must
-//! not write.
+//! Everything of one table in the order of its keys, a page at a time. A cursor is the first key of the page that it leads
+//! to, as JSON: beginning *at* a key, unlike beginning behind one, also finds an empty key. This file must not write.
 
 use super::failure::Failure;
 use super::lists::dead_letter_of;
@@ -19,33 +19,33 @@ use rusqlite::{Connection, Row, params_from_iter};
 
 // Those of rows return the key's columns behind version, created_by, last_change, format and body.
 statements! {
-    ORDERS = "SELECT version, created_by, last_change, format, body, id FROM orders WHERE id > ?1 ORDER BY id LIMIT ?2";
-    PRODUCTS = "SELECT version, created_by, last_change, format, body, id FROM products WHERE id > ?1 ORDER BY id LIMIT ?2";
-    USERS = "SELECT version, created_by, last_change, format, body, id FROM users WHERE id > ?1 ORDER BY id LIMIT ?2";
-    SESSIONS = "SELECT 1, created_by, created_by, format, body, token FROM sessions WHERE token > ?1 ORDER BY token LIMIT ?2";
-    EFFECTS = "SELECT version, created_by, last_change, format, body, key FROM effects WHERE key > ?1 ORDER BY key LIMIT ?2";
-    AUDIT = "SELECT 1, created_by, created_by, format, body, id FROM audit WHERE id > ?1 ORDER BY id LIMIT ?2";
+    ORDERS = "SELECT version, created_by, last_change, format, body, id FROM orders WHERE id >= ?1 ORDER BY id LIMIT ?2";
+    PRODUCTS = "SELECT version, created_by, last_change, format, body, id FROM products WHERE id >= ?1 ORDER BY id LIMIT ?2";
+    USERS = "SELECT version, created_by, last_change, format, body, id FROM users WHERE id >= ?1 ORDER BY id LIMIT ?2";
+    SESSIONS = "SELECT 1, created_by, created_by, format, body, token FROM sessions WHERE token >= ?1 ORDER BY token LIMIT ?2";
+    EFFECTS = "SELECT version, created_by, last_change, format, body, key FROM effects WHERE key >= ?1 ORDER BY key LIMIT ?2";
+    AUDIT = "SELECT 1, created_by, created_by, format, body, id FROM audit WHERE id >= ?1 ORDER BY id LIMIT ?2";
     QUEUE_PAUSES = "SELECT version, created_by, last_change, format, body, queue FROM queue_pauses
-        WHERE queue > ?1 ORDER BY queue LIMIT ?2";
+        WHERE queue >= ?1 ORDER BY queue LIMIT ?2";
     SETTINGS = "SELECT version, created_by, last_change, format, body, name FROM settings
-        WHERE name > ?1 ORDER BY name LIMIT ?2";
+        WHERE name >= ?1 ORDER BY name LIMIT ?2";
     PAYMENTS = "SELECT 1, created_by, created_by, format, body, provider, reference FROM payments
-        WHERE (provider, reference) > (?1, ?2) ORDER BY provider, reference LIMIT ?3";
+        WHERE (provider, reference) >= (?1, ?2) ORDER BY provider, reference LIMIT ?3";
     INBOX = "SELECT version, created_by, last_change, format, body, provider, event_id FROM inbox
-        WHERE (provider, event_id) > (?1, ?2) ORDER BY provider, event_id LIMIT ?3";
-    IDEMPOTENCY = "SELECT key, fingerprint, result, at, created_by FROM idempotency WHERE key > ?1 ORDER BY key LIMIT ?2";
+        WHERE (provider, event_id) >= (?1, ?2) ORDER BY provider, event_id LIMIT ?3";
+    IDEMPOTENCY = "SELECT key, fingerprint, result, at, created_by FROM idempotency WHERE key >= ?1 ORDER BY key LIMIT ?2";
     EVENTS = "SELECT order_id, seq, kind, v, at, actor, data FROM events
-        WHERE (order_id, seq) > (?1, ?2) ORDER BY order_id, seq LIMIT ?3";
+        WHERE (order_id, seq) >= (?1, ?2) ORDER BY order_id, seq LIMIT ?3";
     STOCK = "SELECT sku, location, available, reserved FROM stock
-        WHERE (sku, location) > (?1, ?2) ORDER BY sku, location LIMIT ?3";
+        WHERE (sku, location) >= (?1, ?2) ORDER BY sku, location LIMIT ?3";
     STOCK_MOVEMENTS = "SELECT cause, sku, location, on_hand_delta FROM stock_movements
-        WHERE (cause, sku, location) > (?1, ?2, ?3) ORDER BY cause, sku, location LIMIT ?4";
+        WHERE (cause, sku, location) >= (?1, ?2, ?3) ORDER BY cause, sku, location LIMIT ?4";
     LEDGER = "SELECT cause, leg, debit, credit, amount, currency FROM ledger
-        WHERE (cause, leg) > (?1, ?2) ORDER BY cause, leg LIMIT ?3";
+        WHERE (cause, leg) >= (?1, ?2) ORDER BY cause, leg LIMIT ?3";
     JOBS = "SELECT queue, grp, seq, attempt, uncounted, history, max_attempts, is_ordered, lease_until, due_at, payload
-        FROM jobs WHERE (queue, grp, seq) > (?1, ?2, ?3) ORDER BY queue, grp, seq LIMIT ?4";
+        FROM jobs WHERE (queue, grp, seq) >= (?1, ?2, ?3) ORDER BY queue, grp, seq LIMIT ?4";
     DEAD_LETTERS = "SELECT queue, grp, seq, died_at, queued_at, attempt, uncounted, history, is_ordered, why, payload
-        FROM dead_letters WHERE (queue, grp, seq) > (?1, ?2, ?3) ORDER BY queue, grp, seq LIMIT ?4";
+        FROM dead_letters WHERE (queue, grp, seq) >= (?1, ?2, ?3) ORDER BY queue, grp, seq LIMIT ?4";
 }
 
 /// One column of a key.
@@ -107,14 +107,13 @@ pub(super) fn scan(db: &Connection, table: Table, cursor: Option<&str>, limit: u
     params.push(Value::Integer(i64::try_from(kept).unwrap_or(i64::MAX).saturating_add(1)));
     let mut found =
         walk.statement.all(db, params_from_iter(params), |row| Ok((write_cursor(row, walk.key, walk.key_at)?, (walk.read)(row, now)?)))?;
-    let has_more = found.len() > kept;
-    found.truncate(kept);
-    let next = if has_more { found.last().map(|(place, _)| place.clone()) } else { None };
+    // One row was read too many, if there are that many.
+    let next = if found.len() > kept { found.pop().map(|(place, _)| place) } else { None };
     Ok(Page::of(found.into_iter().map(|(_, record)| record).collect(), next, limit))
 }
 
 impl Part {
-    /// What stands before every value. No key is empty, and no number is the least one.
+    /// No value stands before this one.
     const fn least(self) -> Value {
         match self {
             Self::Blob => Value::Blob(Vec::new()),

@@ -11,6 +11,9 @@ CREATE TABLE products (
     body        TEXT    NOT NULL
 ) STRICT;
 
+-- Whether the catalogue changed is asked every few seconds: counted and summed from here, not from the bodies.
+CREATE INDEX products_version ON products (version);
+
 CREATE TABLE users (
     id          BLOB    NOT NULL PRIMARY KEY,
     email       TEXT    NOT NULL UNIQUE,
