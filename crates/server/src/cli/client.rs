@@ -48,6 +48,15 @@ impl Client {
         if (200..300).contains(&answer.status) { Ok(value) } else { Err(refused(answer.status, &value)) }
     }
 
+    /// Delivers a signed body as a provider would, and returns status and answer whatever they are.
+    pub(super) async fn deliver(&self, path: &str, signature: (&str, &str), body: String) -> Result<(u16, String), Failure> {
+        let request = Request::builder().method(Method::POST).uri(path).header(header::HOST, "localhost");
+        let request = request.header(header::CONTENT_TYPE, "application/json").header(signature.0, signature.1);
+        let request = request.body(Body::from(body)).map_err(|error| Failure::usage(format!("this makes no request: {error}")))?;
+        let answer = self.send(request).await?;
+        Ok((answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
+    }
+
     /// Asks and hands every line of the answer to `take` as it comes.
     pub(super) async fn stream(&self, method: Method, path: &str, mut take: impl FnMut(Value)) -> Result<(), Failure> {
         let request = request(method, path, None)?;

@@ -5,7 +5,7 @@ use super::output::Output;
 use super::{Failure, Global, Outcome, boot, exit};
 use crate::app::{Clock, Randomness, SystemClock, SystemRandomness};
 use axum::http::Method;
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -13,20 +13,24 @@ use std::time::Duration;
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// A Stripe event about an order's payment
-    Stripe {
-        /// What happened
-        #[arg(value_enum)]
-        kind: Kind,
-        /// The order, by id or code
-        #[arg(long)]
-        order: String,
-        /// The amount in Stripe's minor units (default: what the order asks for)
-        #[arg(long)]
-        amount: Option<i64>,
-        /// Where to send it (default: the running server's own route)
-        #[arg(long)]
-        url: Option<String>,
-    },
+    Stripe(Delivery),
+}
+
+/// What to send, and where.
+#[derive(Debug, Args)]
+pub(super) struct Delivery {
+    /// What happened
+    #[arg(value_enum)]
+    kind: Kind,
+    /// The order, by id or code
+    #[arg(long)]
+    order: String,
+    /// The amount in Stripe's minor units (default: what the order asks for)
+    #[arg(long)]
+    amount: Option<i64>,
+    /// Where to send it (default: the server of this data folder)
+    #[arg(long)]
+    url: Option<String>,
 }
 
 /// The events that can be sent.
@@ -62,23 +66,32 @@ impl Kind {
 }
 
 pub(super) async fn run(global: &Global, command: Command, output: &Output) -> Outcome {
-    let Command::Stripe { kind, order, amount, url } = command;
+    let Command::Stripe(delivery) = command;
     let config = boot::load(global, None)?.config;
     let secret = config.stripe.webhook_secrets.first();
     let secret = secret.ok_or_else(|| Failure::usage("no secret to sign with: set [stripe] webhook_secrets"))?;
     let client = Client::connect(global).await?;
-    let order = client.call(Method::GET, &format!("/api/admin/orders/{}", segment(&order)), None).await;
+    let sent = send(&client, &delivery, secret.expose_secret()).await;
     client.close().await;
-    let body = event(kind, &order?, amount).to_string();
-    let header = ordermill_core::stripe::sign(secret.expose_secret(), SystemClock.now().unix_s(), body.as_bytes());
-    let url = url.unwrap_or_else(|| format!("{}/api/webhook/stripe", config.server.public_url.trim_end_matches('/')));
+    let (status, answer) = sent?;
+    output.line(&format!("{} → {status} {answer}", delivery.kind.name()));
+    if (200..300).contains(&status) { Ok(()) } else { Err(Failure::new(exit::FAILED, format!("the webhook was refused with {status}"))) }
+}
+
+/// Signs the event and delivers it: to the server of this data folder, or to a URL.
+async fn send(client: &Client, delivery: &Delivery, secret: &str) -> Result<(u16, String), Failure> {
+    let order = client.call(Method::GET, &format!("/api/admin/orders/{}", segment(&delivery.order)), None).await?;
+    let body = event(delivery.kind, &order, delivery.amount).to_string();
+    let signature = ordermill_core::stripe::sign(secret, SystemClock.now().unix_s(), body.as_bytes());
+    let Some(url) = &delivery.url else {
+        return client.deliver("/api/webhook/stripe", ("stripe-signature", &signature), body).await;
+    };
     let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).no_proxy().build();
     let http = http.map_err(|error| Failure::unavailable(error.to_string()))?;
-    let sent = http.post(&url).header("content-type", "application/json").header("stripe-signature", header).body(body).send().await;
-    let response = sent.map_err(|error| Failure::unavailable(format!("{url} does not answer: {error}")))?;
-    let status = response.status();
-    output.line(&format!("{} → {status} {}", kind.name(), response.text().await.unwrap_or_default()));
-    if status.is_success() { Ok(()) } else { Err(Failure::new(exit::FAILED, format!("the webhook was refused with {status}"))) }
+    let request = http.post(url).header("content-type", "application/json").header("stripe-signature", signature).body(body);
+    let away = |error: reqwest::Error| Failure::unavailable(format!("{url} does not answer: {error}"));
+    let response = request.send().await.map_err(away)?;
+    Ok((response.status().as_u16(), response.text().await.map_err(away)?))
 }
 
 /// The event as Stripe would write it.

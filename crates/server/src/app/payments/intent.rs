@@ -91,10 +91,10 @@ pub(crate) fn report(error: StripeError) -> Report {
     let why = error.to_string();
     match error {
         // Asking again gets the same answer: a person must look.
-        StripeError::Refused { .. } | StripeError::Unsendable { .. } => Report::Refused { why },
+        StripeError::Refused { .. } | StripeError::Unsendable { .. } | StripeError::Unknown { is_retryable: false, .. } => {
+            Report::Refused { why }
+        }
         StripeError::Busy { retry_after_ms, .. } => Report::Unavailable { why, retry_after_ms },
-        // Stripe says that this key will only ever bring this answer again.
-        StripeError::Unknown { is_retryable: false, .. } => Report::Refused { why },
         StripeError::Unknown { .. } | StripeError::Unreachable { .. } | StripeError::NotConfigured => {
             Report::Unavailable { why, retry_after_ms: None }
         }
