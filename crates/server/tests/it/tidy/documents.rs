@@ -1,6 +1,8 @@
-//! What the documents point at is there: links between pages, and every path of the repository that they name.
+//! Documents and code point at each other, and what they point at is there: links between pages, paths that pages name,
+//! numbers of faults and invariants that comments name.
 
-use super::{Finding, demand_none, tree};
+use super::source::{Source, is_word};
+use super::{Finding, demand_none, lines_found, over_sources, tree};
 
 /// The pages that people read.
 fn pages() -> Vec<String> {
@@ -56,6 +58,49 @@ fn what_pages_point_at_is_there() {
         }
     }
     demand_none(findings);
+}
+
+/// The numbers of faults and invariants (`F33`, `I7`) in a text, with their offsets.
+fn numbers(text: &str) -> Vec<(usize, &str)> {
+    let is_number = |word: &str| {
+        let digits = word.strip_prefix(['F', 'I']).unwrap_or_default();
+        (1..=2).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let mut found = Vec::new();
+    let mut at = 0;
+    for word in text.split_inclusive(|character: char| !is_word(character)) {
+        let bare = word.trim_end_matches(|character| !is_word(character));
+        if is_number(bare) {
+            found.push((at, bare));
+        }
+        at += word.len();
+    }
+    found
+}
+
+/// Numbers in comments that the page does not explain.
+fn unexplained(source: &Source, page: &str) -> Vec<Finding> {
+    let rows: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" |")).map(|(cell, _)| cell).collect();
+    let explained: Vec<&str> = rows.iter().flat_map(|cell| cell.split(", ")).collect();
+    let used = source.comments.iter().flat_map(|range| {
+        let numbers = numbers(&source.text[range.clone()]);
+        numbers.into_iter().map(move |(at, number)| (range.start + at, number))
+    });
+    let unexplained = used.filter(|(_, number)| !explained.contains(number));
+    unexplained.map(|(at, number)| source.finding(at, format!("ARCHITECTURE.md does not say what `{number}` is"))).collect()
+}
+
+#[test]
+fn every_number_in_a_comment_is_explained() {
+    let page = tree::read("ARCHITECTURE.md");
+    over_sources(|source| unexplained(source, &page));
+}
+
+#[test]
+fn control_unexplained_numbers_are_found() {
+    let page = "| I1, I2 | never |\n| F33 | lost |\nI9 | F9\n";
+    let text = "//! F33 and (I2).\n// F9: I9\nlet F8 = \"F7\"; // F123, aF1, F1x\n";
+    assert_eq!(lines_found(|source| unexplained(source, page), "a.rs", text), [2, 2]);
 }
 
 #[test]
