@@ -1,7 +1,7 @@
 //! The embedded store: one `SQLite` file, one process, one thread that writes.
 //!
-//! Everything that writes goes through the [`writer`] and shares its transactions; everything that reads runs on a small
-//! [`pool`] beside it. The folder is locked while the store is open. This file only hands calls to its parts; it must not
+//! Everything that writes goes through the `writer` and shares its transactions; everything that reads runs on a small
+//! `pool` beside it. The folder is locked while the store is open. This file only hands calls to its parts; it must not
 //! run a statement itself.
 
 mod checkpoint;

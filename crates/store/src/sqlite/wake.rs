@@ -1,4 +1,5 @@
-//! Who waits for work and which queues have some. Hints only: a claim that finds nothing is always right.
+//! Who waits for work and which queues have some. Hints only: a claim that finds nothing is always right, and whoever waits
+//! for a queue claims from it before waiting again.
 
 use super::status::lock;
 use ordermill_core::change::{Change, Row};

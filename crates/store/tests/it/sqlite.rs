@@ -12,7 +12,7 @@ use ordermill_core::job::Outcome;
 use ordermill_store::clock::StoreClock;
 use ordermill_store::conformance::fixture::{Fixture, HOUR_MS, LEASE_MS, claim_one, commit, job};
 use ordermill_store::sqlite::SqliteStore;
-use ordermill_store::{ClaimTarget, CommitError, OpenError, OrderRef, Sequence, Store, StoreError};
+use ordermill_store::{ClaimTarget, CommitError, OpenError, OrderRef, Sequence, Store, StoreError, Table};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -237,6 +237,19 @@ async fn a_wait_ends_when_the_next_job_is_due() {
     let waited_ms = store.clock().now().ms_since(began);
     assert!(waited_ms < 900, "{waited_ms} ms");
     assert_eq!(store.claim(&queue, 10, LEASE_MS, "w").await.expect("claim").len(), 1);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_scan_takes_only_its_own_cursors() {
+    let folder = Folder::new();
+    let store = fresh(&folder).await;
+    for table in Table::ALL {
+        for garbage in ["", "x", "1", "[]", "[null]", "[1,2,3,4]", "{\"a\":1}", "[\"zz\"", "[[\"a\"]]"] {
+            let answer = store.scan(table, Some(garbage), 10).await;
+            assert!(matches!(answer, Err(StoreError::Invalid(_))), "{table:?} took {garbage:?}: {answer:?}");
+        }
+    }
     store.close().await;
 }
 
