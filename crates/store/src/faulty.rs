@@ -409,6 +409,10 @@ impl Store for FaultyStore {
         through!(self, Migrate, self.inner.migrate())
     }
 
+    fn failure(&self) -> Option<String> {
+        self.inner.failure()
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }

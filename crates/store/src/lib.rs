@@ -5,9 +5,9 @@
 //! the same pure [`ordermill_core::admit`], and all three pass the same suite (`conformance`). This crate must not decide
 //! anything about orders, and only [`open`] may name a backend.
 
+pub mod clock;
 #[cfg(feature = "test-support")]
 pub mod conformance;
-pub mod clock;
 pub mod dynamo;
 mod encode;
 pub mod failpoint;
@@ -103,6 +103,11 @@ pub trait Store: Send + Sync {
     async fn migrate(&self) -> Result<Vec<String>, StoreError>;
     /// What this store can and cannot do.
     fn capabilities(&self) -> Capabilities;
+    /// Why the store must not be written to any more in this process (a disk that cannot sync): the process should stop
+    /// and let a fresh one recover.
+    fn failure(&self) -> Option<String> {
+        None
+    }
     /// Finishes what was accepted and lets go of files and connections. Later calls are `Unavailable`.
     async fn close(&self);
 }
@@ -159,6 +164,7 @@ impl From<StoreError> for CommitError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Corrupt { key, why } => Self::Corrupt { key, why },
+            StoreError::Unavailable(why) => Self::Unavailable(why),
             other => Self::Unavailable(other.to_string()),
         }
     }

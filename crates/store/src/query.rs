@@ -11,9 +11,9 @@ use ordermill_core::payment::{PaymentStatus, Provider};
 use ordermill_core::time::Timestamp;
 
 /// The most rows a page may have.
-pub const MAX_PAGE: usize = 1_000;
+pub(crate) const MAX_PAGE: usize = 1_000;
 /// How many rows a list with a second filter looks at before it returns a short page.
-pub const MAX_SCANNED: usize = 1_000;
+pub(crate) const MAX_SCANNED: usize = 1_000;
 
 /// How an order is named.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -256,13 +256,13 @@ pub struct Capabilities {
 }
 
 /// How long rows are kept.
-pub mod retention {
+pub(crate) mod retention {
     /// Idempotency rows.
-    pub const IDEMPOTENCY_MS: i64 = 48 * 3_600 * 1_000;
+    pub(crate) const IDEMPOTENCY_MS: i64 = 48 * 3_600 * 1_000;
     /// Sessions after their end.
-    pub const SESSION_MS: i64 = 24 * 3_600 * 1_000;
+    pub(crate) const SESSION_MS: i64 = 24 * 3_600 * 1_000;
     /// Batch ids: longer than any connection can hang in a COMMIT.
-    pub const BATCH_MS: i64 = 3_600 * 1_000;
+    pub(crate) const BATCH_MS: i64 = 3_600 * 1_000;
     /// How many rows one slice of a sweep removes before it lets writers through.
-    pub const SLICE: usize = 500;
+    pub(crate) const SLICE: usize = 500;
 }

@@ -124,11 +124,6 @@ impl SqliteStore {
         &self.clock
     }
 
-    /// Why the store stopped for good, if it did: the disk failed, and only a new process may look at it again.
-    pub fn failure(&self) -> Option<String> {
-        self.status.failure()
-    }
-
     /// Waits until the store stops for good; returns why.
     pub async fn failed(&self) -> String {
         self.status.failed().await
@@ -357,6 +352,10 @@ impl Store for SqliteStore {
             done
         };
         self.writer.alone(migrate).await
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.status.failure()
     }
 
     fn capabilities(&self) -> Capabilities {
