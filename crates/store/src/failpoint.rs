@@ -84,9 +84,10 @@ mod armed {
     fn parse(text: &str) -> Plan {
         let mut plan = Plan::new();
         for entry in text.split(';').filter(|entry| !entry.trim().is_empty()) {
-            match parse_entry(entry.trim()) {
-                Some((name, armed)) => drop(plan.insert(name, armed)),
-                None => tracing::error!(entry, "this fail point does not exist or its action cannot be read"),
+            if let Some((name, armed)) = parse_entry(entry.trim()) {
+                plan.insert(name, armed);
+            } else {
+                tracing::error!(entry, "this fail point does not exist or its action cannot be read");
             }
         }
         plan
