@@ -1,7 +1,7 @@
 //! How a change becomes one `DynamoDB` transaction, as a pure plan that keeps every change expressible there, long before
 //! there is an adapter. `encode` asks for the plan of every change that any test commits to any store.
 //!
-//! One action per item, no arithmetic in conditions, at most 90 actions, 320 KiB in all and 400 KB per item. Each unique
+//! One action per item, no arithmetic in conditions, at most 92 actions (90 of the change, 2 of the job it ends), 320 KiB in all and 400 KB per item. Each unique
 //! value is an item of its own that names its row. This file must not call anything or read a clock.
 
 use crate::encode::cause_text;
@@ -11,6 +11,9 @@ use ordermill_core::job::{CircuitMove, Finish, JobKey, NewJob, Outcome};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
+/// The most actions a transaction may have: those that core counts, and the dead letter and circuit of a job that ends.
+/// `DynamoDB` itself takes 100.
+pub const MAX_TRANSACTION: usize = MAX_ACTIONS + 2;
 /// The most bytes an item may have.
 pub const MAX_ITEM_BYTES: usize = 400_000;
 /// The most bytes a partition key may have.
@@ -74,7 +77,7 @@ fn stock_text(key: &StockKey) -> String {
     format!("{}:{}:{}", key.sku.len(), key.sku, key.location)
 }
 
-/// One of the at most 90 parts of the transaction.
+/// One of the at most 92 parts of the transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Action<'a> {
     /// The item; no other action of the transaction names it.
@@ -170,7 +173,7 @@ pub enum Inexpressible {
     #[error("deleting {0:?} would leave its other unique values taken")]
     HiddenUniqueValues(Key),
     /// More actions than a transaction takes.
-    #[error("{0} actions, the limit is {MAX_ACTIONS}")]
+    #[error("{0} actions, the limit is {MAX_TRANSACTION}")]
     TooManyActions(usize),
     /// A larger item than there may be.
     #[error("{item:?} has {bytes} bytes, the limit is {MAX_ITEM_BYTES}")]
@@ -306,7 +309,7 @@ impl<'a> Plan<'a> {
     }
 
     fn within_limits(self) -> Result<Vec<Action<'a>>, Inexpressible> {
-        if self.slots.len() > MAX_ACTIONS {
+        if self.slots.len() > MAX_TRANSACTION {
             return Err(Inexpressible::TooManyActions(self.slots.len()));
         }
         let mut total = 0_usize;

@@ -3,13 +3,14 @@
 
 use super::{Change, Guard, Key, Row, Touch};
 use crate::id::OrderId;
-use crate::job::{CircuitMove, JobKey, Outcome};
+use crate::job::JobKey;
 use std::collections::{HashMap, HashSet};
 use thiserror::Error;
 
 /// The most lines an order may have.
 pub const MAX_LINES: usize = 40;
-/// The most items a change may touch: `DynamoDB` takes 100 per transaction, and the adapter needs a few itself.
+/// The most items a change may touch: `DynamoDB` takes 100 per transaction, and the adapter needs a few itself, among them
+/// the dead letter and the circuit of a job that ends.
 pub const MAX_ACTIONS: usize = 90;
 /// The most bytes a change may write.
 pub const MAX_BYTES: usize = 320 * 1024;
@@ -99,11 +100,7 @@ impl Change {
     pub fn actions(&self) -> usize {
         let rows_and_jobs: HashSet<_> = self.touches().collect();
         let movements = self.stock.iter().filter(|step| step.on_hand_delta() != 0).count();
-        // A dead letter and a circuit are items of their own beside the job.
-        let endings = self.finish.as_ref().map_or(0, |finish| {
-            usize::from(matches!(finish.outcome, Outcome::Dead { .. })) + usize::from(finish.circuit != CircuitMove::Keep)
-        });
-        rows_and_jobs.len() + self.stock.len() + movements + self.ledger.len() + self.events.len() + endings
+        rows_and_jobs.len() + self.stock.len() + movements + self.ledger.len() + self.events.len()
     }
 
     fn check_rows(&self) -> Result<(), ChangeFault> {

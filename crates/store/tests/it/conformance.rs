@@ -24,8 +24,8 @@ async fn run(name: &str, subject: &dyn Subject) {
 fn property<T: Debug, S: Subject>(
     cases: u32,
     inputs: &impl Strategy<Value = T>,
-    fresh: impl AsyncFn() -> S,
-    check: impl AsyncFn(&dyn Subject, T) -> Result<(), String>,
+    fresh: &impl AsyncFn() -> S,
+    check: &impl AsyncFn(&dyn Subject, T) -> Result<(), String>,
 ) {
     let runtime = Runtime::new().expect("a runtime");
     // A failure is told with its whole input, which is what a test of its own is written from.
@@ -45,7 +45,7 @@ macro_rules! properties {
         #[test]
         fn any_script_runs_as_on_the_model() {
             let check = async |subject: &dyn super::Subject, script: Vec<super::model::Op>| super::model::compare(subject, &script).await;
-            crate::conformance::property($scripts, &super::model::scripts(), $fresh, check);
+            crate::conformance::property($scripts, &super::model::scripts(), &$fresh, &check);
         }
 
         #[test]
@@ -53,7 +53,7 @@ macro_rules! properties {
             type Batch = (Vec<super::model::Write>, Vec<super::model::Write>);
             let check =
                 async |subject: &dyn super::Subject, (setup, batch): Batch| super::model::compare_batch(subject, &setup, &batch).await;
-            crate::conformance::property($batches, &super::model::batches(), $fresh, check);
+            crate::conformance::property($batches, &super::model::batches(), &$fresh, &check);
         }
     };
 }

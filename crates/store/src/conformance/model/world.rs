@@ -69,7 +69,7 @@ impl World {
 
     pub(super) fn claim(&self, index: u8) -> Option<Claim> {
         // The latest ones are the interesting ones: the others are certainly stale.
-        let back = usize::from(index) % self.claims.len().max(1).min(6);
+        let back = usize::from(index) % self.claims.len().clamp(1, 6);
         self.claims.iter().rev().nth(back).cloned()
     }
 
