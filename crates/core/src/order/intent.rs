@@ -41,18 +41,20 @@ pub fn attach_intent(order: &Order, intent: &Intent, context: Context) -> Option
     let mut edit = Edit::new(order.clone(), context);
     edit.order.payment.reference = Some(intent.reference.clone());
     edit.order.payment.client_secret.clone_from(&intent.client_secret);
-    // The webhook may have been here first: then the provider's object is known already.
+    // The webhook may have been here first: then the provider's object has its row.
     if order.facts.about(Provider::Stripe, &intent.reference).is_none() {
-        edit.order.facts.learn(&Fact {
-            provider: Provider::Stripe,
-            reference: intent.reference.clone(),
-            kind: FactKind::Payment(PaymentProgress::Pending),
-            amount: order.payment.amount,
-            currency: order.currency,
-        });
         let row = PaymentRow { provider: Provider::Stripe, reference: intent.reference.clone(), order_id: order.id, at };
         edit.change().insert(Row::Payment(row));
     }
+    edit.order.facts.learn(&Fact {
+        provider: Provider::Stripe,
+        reference: intent.reference.clone(),
+        kind: FactKind::Payment(PaymentProgress::Pending),
+        amount: order.payment.amount,
+        currency: order.currency,
+    });
+    // With a payment under way, an earlier one that failed is no longer the last word.
+    edit.order.payment_status = edit.order.summary().status;
     let effect = Effect {
         key: create_intent_key(order.id, order.payment.id),
         order_id: order.id,

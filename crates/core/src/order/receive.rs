@@ -34,7 +34,8 @@ pub fn receive(order: &Order, fact: &Fact, outlook: GoodsOutlook, context: Conte
     let after = edit.order.summary();
     edit.order.payment_status = after.status;
     record_fact(&mut edit, fact, earlier.as_ref(), &before);
-    book_difference(&mut edit, &before, &after, fact);
+    book_difference(&mut edit, &before, &after);
+    book_foreign(&mut edit, fact, earlier.as_ref());
     if after.is_settled && !before.is_settled {
         settle(&mut edit, outlook);
     }
@@ -73,8 +74,8 @@ fn record_fact(edit: &mut Edit, fact: &Fact, earlier: Option<&Fact>, before: &Su
     edit.record(kind, data);
 }
 
-/// Books what the fact changed in the sums. Foreign money waits in suspense for a person.
-fn book_difference(edit: &mut Edit, before: &Summary, after: &Summary, fact: &Fact) {
+/// Books what the fact changed in the sums.
+fn book_difference(edit: &mut Edit, before: &Summary, after: &Summary) {
     let captured = after.captured_amount - before.captured_amount;
     let credit = after.credit_amount - before.credit_amount;
     let refunded = after.refunded_amount - before.refunded_amount;
@@ -82,9 +83,17 @@ fn book_difference(edit: &mut Edit, before: &Summary, after: &Summary, fact: &Fa
     edit.book(Account::ProviderClearing, Account::CreditOwed, credit);
     edit.book(Account::Order, Account::ProviderClearing, refunded);
     edit.book(Account::ProviderClearing, Account::Order, -refunded);
-    if after.has_foreign_money && fact.currency != edit.order.currency {
-        edit.book_in(fact.currency, Account::ProviderClearing, Account::Suspense, fact.amount);
-    }
+}
+
+/// Books what arrived of this one money object in another currency: it waits in suspense for a person.
+fn book_foreign(edit: &mut Edit, fact: &Fact, earlier: Option<&Fact>) {
+    let own = edit.order.currency;
+    let arrived = |known: Option<&Fact>| match known {
+        Some(known) if known.kind == FactKind::Payment(PaymentProgress::Succeeded) && known.currency != own => known.amount,
+        _ => 0,
+    };
+    let difference = arrived(edit.order.facts.about(fact.provider, &fact.reference)) - arrived(earlier);
+    edit.book_in(fact.currency, Account::ProviderClearing, Account::Suspense, difference);
 }
 
 /// Enough money is there for the first time: the order is paid, once and for all (I2).
