@@ -170,8 +170,10 @@ impl Look {
     fn into_snapshot(self, held_queues: BTreeSet<String>) -> Snapshot {
         let mut snapshot = Snapshot::default();
         snapshot.held_queues = held_queues;
-        self.orders.into_values().flatten().for_each(|record| snapshot.push(record));
-        self.events.into_iter().for_each(|event| snapshot.push(Record::Event(event)));
+        let events = self.events.into_iter().map(Record::Event);
+        for record in self.orders.into_values().flatten().chain(events) {
+            snapshot.push(record);
+        }
         let mut rows = self.rows;
         for record in self.scanned {
             match &record {
@@ -180,7 +182,9 @@ impl Look {
                 _ => snapshot.push(record),
             }
         }
-        rows.into_values().for_each(|record| snapshot.push(record));
+        for record in rows.into_values() {
+            snapshot.push(record);
+        }
         snapshot
     }
 }

@@ -126,7 +126,9 @@ impl Promised {
             findings.add(finding.young_if(roster.may_be_young(effect.order_id)));
             return;
         };
-        if effect.state != EffectState::Intended && let Some(order) = roster.id(place) {
+        if effect.state != EffectState::Intended
+            && let Some(order) = roster.id(place)
+        {
             let routes = &self.routes;
             for owed in owed_by(&mut self.owed, place) {
                 // An effect's business sequence is the number of the event that it answers.

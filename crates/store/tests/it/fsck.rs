@@ -4,6 +4,7 @@
 mod corruptions;
 mod history;
 mod live;
+mod random;
 
 use history::History;
 use ordermill_store::fsck::{Invariant, Promises, Report, Snapshot, check};

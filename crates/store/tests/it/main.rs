@@ -3,6 +3,7 @@
 
 #[cfg(feature = "test-support")]
 mod conformance;
+#[cfg(feature = "test-support")]
 mod fsck;
 #[cfg(all(feature = "postgres", feature = "test-support"))]
 mod postgres;

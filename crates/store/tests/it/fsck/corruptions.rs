@@ -49,10 +49,10 @@ fn order(snapshot: &mut Snapshot, id: OrderId) -> &mut Order {
     found.find(|order| order.id == id).expect("the order")
 }
 
-fn event(snapshot: &mut Snapshot, id: OrderId, kind: EventKind) -> &mut Event {
+fn event<'a>(snapshot: &'a mut Snapshot, id: OrderId, kind: &EventKind) -> &'a mut Event {
     let events = snapshot.records_mut(Table::Events).iter_mut();
     let mut found = events.filter_map(|record| if let Record::Event(event) = record { Some(event) } else { None });
-    found.find(|event| event.order_id == id && event.kind == kind).expect("the event")
+    found.find(|event| event.order_id == id && event.kind == *kind).expect("the event")
 }
 
 fn booking(snapshot: &mut Snapshot, id: OrderId) -> &mut LedgerEntry {
@@ -86,8 +86,8 @@ fn idempotency(snapshot: &mut Snapshot) -> &mut IdempotencyRow {
 }
 
 fn dead(snapshot: &mut Snapshot) -> &mut DeadLetter {
-    let letters = snapshot.records_mut(Table::DeadLetters).iter_mut();
-    letters.filter_map(|record| if let Record::DeadLetter(dead) = record { Some(dead) } else { None }).next().expect("a dead letter")
+    let mut letters = snapshot.records_mut(Table::DeadLetters).iter_mut();
+    letters.find_map(|record| if let Record::DeadLetter(dead) = record { Some(dead) } else { None }).expect("a dead letter")
 }
 
 /// The past of a job, by its group.
@@ -161,13 +161,13 @@ corruptions! {
     }
     I2 {
         a_paid_order_loses_its_paid_event => |snapshot, history| {
-            event(snapshot, history.paid, EventKind::OrderPaid).kind = EventKind::OrderNote;
+            event(snapshot, history.paid, &EventKind::OrderPaid).kind = EventKind::OrderNote;
         };
         an_order_is_paid_twice => |snapshot, history| {
-            event(snapshot, history.paid, EventKind::PaymentReceived).kind = EventKind::OrderPaid;
+            event(snapshot, history.paid, &EventKind::PaymentReceived).kind = EventKind::OrderPaid;
         };
         an_unpaid_order_has_a_paid_event => |snapshot, history| {
-            event(snapshot, history.waiting, EventKind::PaymentCreated).kind = EventKind::OrderPaid;
+            event(snapshot, history.waiting, &EventKind::PaymentCreated).kind = EventKind::OrderPaid;
         };
     }
     I3 {
@@ -206,19 +206,19 @@ corruptions! {
             order(snapshot, history.waiting).status = OrderStatus::Processing;
         };
         a_fact_is_not_that_of_the_events => |snapshot, history| {
-            event(snapshot, history.refunded, EventKind::RefundSucceeded).data["amount"] = 1.into();
+            event(snapshot, history.refunded, &EventKind::RefundSucceeded).data["amount"] = 1.into();
         };
         a_fact_was_never_told => |snapshot, history| {
-            event(snapshot, history.waiting, EventKind::PaymentCreated).kind = EventKind::OrderNote;
+            event(snapshot, history.waiting, &EventKind::PaymentCreated).kind = EventKind::OrderNote;
         };
         an_order_moves_against_the_rules => |snapshot, history| {
-            event(snapshot, history.completed, EventKind::OrderProcessing).kind = EventKind::OrderShipped;
+            event(snapshot, history.completed, &EventKind::OrderProcessing).kind = EventKind::OrderShipped;
         };
         an_order_was_never_placed => |snapshot, history| {
-            event(snapshot, history.waiting, EventKind::OrderCreated).kind = EventKind::OrderNote;
+            event(snapshot, history.waiting, &EventKind::OrderCreated).kind = EventKind::OrderNote;
         };
         a_total_is_not_the_one_it_was_placed_with => |snapshot, history| {
-            event(snapshot, history.paid, EventKind::OrderCreated).data["totalAmount"] = 1.into();
+            event(snapshot, history.paid, &EventKind::OrderCreated).data["totalAmount"] = 1.into();
         };
         a_reference_is_not_that_of_the_events => |snapshot, history| {
             order(snapshot, history.waiting).payment.reference = Some("pi_other".to_owned());
@@ -305,10 +305,10 @@ corruptions! {
     }
     I11 {
         a_completed_order_was_never_completed => |snapshot, history| {
-            event(snapshot, history.completed, EventKind::OrderCompleted).kind = EventKind::OrderNote;
+            event(snapshot, history.completed, &EventKind::OrderCompleted).kind = EventKind::OrderNote;
         };
         an_order_is_completed_and_goes_on => |snapshot, history| {
-            event(snapshot, history.paid, EventKind::PaymentFailed).kind = EventKind::OrderCompleted;
+            event(snapshot, history.paid, &EventKind::PaymentFailed).kind = EventKind::OrderCompleted;
         };
     }
     I14 {

@@ -76,7 +76,8 @@ impl History {
 }
 
 impl Shop {
-    async fn open(store: &Arc<MemoryStore>) -> Self {
+    /// Opens a shop that has sold nothing yet.
+    pub(super) async fn open(store: &Arc<MemoryStore>) -> Self {
         let fixture = Arc::new(Fixture::new());
         let (tee, mug) = (fixture.goods("TEE"), fixture.goods("MUG"));
         let book = fixture.product("BOOK", ProductKind::Digital);
@@ -132,6 +133,12 @@ impl Shop {
         let (order, change) = receive(&order, fact, GoodsOutlook::Hopeful, self.fixture.context()).expect("a fact that is news");
         self.commit(change).await;
         order
+    }
+
+    /// The same for a fact that the order may know already.
+    pub(super) async fn hear(&self, order: Order, fact: &Fact) -> Order {
+        let is_news = receive(&order, fact, GoodsOutlook::Hopeful, self.fixture.context()).is_some();
+        if is_news { self.learn(order, fact).await } else { order }
     }
 
     async fn claim(&self, key: &JobKey) -> Job {
