@@ -61,7 +61,6 @@ const POLL: Duration = Duration::from_millis(250);
 pub struct PostgresStore {
     endpoint: Endpoint,
     reader: Reader,
-    clock: Arc<Clock>,
     work: Arc<Notify>,
     writer: Mutex<Option<Writer>>,
 }
@@ -89,23 +88,23 @@ impl PostgresStore {
     pub async fn open(url: &str) -> Result<Self, OpenError> {
         let endpoint = Endpoint::parse(url)?;
         let failed = |error: tokio_postgres::Error| OpenError::Failed(describe(&error));
-        let connection = endpoint.connect().await.map_err(failed)?;
+        let connection = endpoint.connect().await.map_err(|trouble| OpenError::Failed(trouble.why()))?;
         endpoint.check_server(&connection).await?;
         migrate::pending_names(&connection).await.map_err(|error| OpenError::Failed(error.to_string()))?;
         let opening = connection.query_one(OPENING, &[]).await.and_then(|row| row.try_get(0)).map_err(failed)?;
         let clock = Arc::new(Clock::default());
         let work = Arc::new(Notify::new());
         let reader = Reader::new(endpoint.pool()?, Arc::clone(&clock));
-        let batcher = Batcher::new(endpoint.clone(), connection, Arc::clone(&clock), Arc::clone(&work), opening);
+        let batcher = Batcher::new(endpoint.clone(), connection, clock, Arc::clone(&work), opening);
         let (inbox, messages) = mpsc::channel(QUEUE_SIZE);
         let task = tokio::spawn(batcher.run(messages));
-        Ok(Self { endpoint, reader, clock, work, writer: Mutex::new(Some(Writer { inbox, task })) })
+        Ok(Self { endpoint, reader, work, writer: Mutex::new(Some(Writer { inbox, task })) })
     }
 
     /// Moves the store's clock, as every statement of this node sees it.
     #[cfg(feature = "test-support")]
     pub fn advance_ms(&self, millis: i64) {
-        self.clock.advance_ms(millis);
+        self.reader.clock().advance_ms(millis);
     }
 
     /// Commits changes as if they had arrived at the same moment, in the batches that every store would make of them.
@@ -252,6 +251,9 @@ impl Store for PostgresStore {
     }
 
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        if self.writer.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            return Err(StoreError::Unavailable("the store is closed".to_owned()));
+        }
         migrate::migrate(&self.endpoint).await
     }
 

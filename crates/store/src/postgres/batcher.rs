@@ -238,7 +238,7 @@ impl Batcher {
     async fn connect(&mut self) -> Result<&ClientWrapper, Setback> {
         let deadline = Instant::now() + RECONNECT_TIME;
         while self.connection.as_ref().is_none_or(|connection| connection.is_closed()) {
-            match answer(self.endpoint.connect()).await {
+            match self.endpoint.connect().await {
                 Ok(connection) => {
                     self.connection = Some(connection);
                     self.is_down = false;

@@ -1,6 +1,7 @@
 //! From a URL to connections: what ordermill demands of a server, and what every connection is told before its first
 //! statement. This file must not know any table.
 
+use super::trouble::{Trouble, answer};
 use crate::OpenError;
 use deadpool_postgres::{ClientWrapper, Connect, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use rustls::pki_types::CertificateDer;
@@ -70,8 +71,9 @@ impl Endpoint {
     }
 
     /// A connection of one's own.
-    pub(super) async fn connect(&self) -> Result<ClientWrapper, tokio_postgres::Error> {
-        let (client, task) = self.dial().await?;
+    pub(super) async fn connect(&self) -> Result<ClientWrapper, Trouble> {
+        // The configured limit ends with the TCP handshake; a server may fall silent after it.
+        let (client, task) = answer(self.dial()).await?;
         Ok(ClientWrapper::new(client, task))
     }
 
@@ -88,15 +90,12 @@ impl Endpoint {
     }
 
     async fn dial(&self) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
-        match &self.tls {
-            Some(tls) => {
-                let (client, connection) = self.config.connect(tls.clone()).await?;
-                Ok((client, drive(connection)))
-            }
-            None => {
-                let (client, connection) = self.config.connect(NoTls).await?;
-                Ok((client, drive(connection)))
-            }
+        if let Some(tls) = &self.tls {
+            let (client, connection) = self.config.connect(tls.clone()).await?;
+            Ok((client, drive(connection)))
+        } else {
+            let (client, connection) = self.config.connect(NoTls).await?;
+            Ok((client, drive(connection)))
         }
     }
 

@@ -178,6 +178,8 @@ pub(super) fn read_history(key: &JobKey, stored: Option<&str>) -> Result<Vec<Fai
     let Some(text) = stored else { return Ok(Vec::new()) };
     let failures: Vec<Failure> = read_json(key, text)?;
     let mut past = Past::default();
-    failures.into_iter().for_each(|failure| past.remember(failure));
+    for failure in failures {
+        past.remember(failure);
+    }
     Ok(past.history)
 }

@@ -7,13 +7,11 @@ use super::keys::{column, has_nul, read_body};
 use super::reader::Reader;
 use crate::query::MAX_PAGE;
 use crate::{DeadLetterQuery, InboxQuery, JobInfo, JobQuery, Page, QueueInfo, StoreError};
-use futures_util::future::try_join4;
 use ordermill_core::account::User;
 use ordermill_core::id::UserId;
 use ordermill_core::inbox::{InboxEntry, InboxState};
 use ordermill_core::job::{DeadLetter, JobKey, Past};
 use ordermill_core::time::Timestamp;
-use std::collections::BTreeMap;
 use tokio_postgres::Row as SqlRow;
 
 const USERS: &str = "SELECT id, format, body FROM users WHERE id < $1 ORDER BY id DESC LIMIT $2";
@@ -26,13 +24,22 @@ const INBOX_IN_STATE: &str = "SELECT received_at, provider, event_id, format, bo
      ORDER BY received_at DESC, provider DESC, event_id DESC LIMIT $4";
 
 /// Jobs by due time, those of one moment by key.
-const JOBS: &str = concat!(
-    "SELECT queue, grp, seq, payload, attempt, uncounted, max_attempts, history, worker, due_at, queued_at, ",
-    "coalesce(lease_until > ",
-    now!("$1"),
-    ", false) FROM jobs WHERE ($2::text IS NULL OR queue = $2::text) AND due_at >= $3::bigint ",
-    "AND (due_at, queue, grp, seq) > ($3::bigint, $4::text, $5::text, $6::bigint) ORDER BY due_at, queue, grp, seq LIMIT $7::bigint"
-);
+macro_rules! jobs_where {
+    ($condition:literal) => {
+        concat!(
+            "SELECT queue, grp, seq, payload, attempt, uncounted, max_attempts, history, worker, due_at, queued_at, ",
+            "coalesce(lease_until > ",
+            now!("$1"),
+            ", false) FROM jobs WHERE ",
+            $condition,
+            " AND due_at >= $3::bigint AND (due_at, queue, grp, seq) > ($3::bigint, $4::text, $5::text, $6::bigint) ",
+            "ORDER BY due_at, queue, grp, seq LIMIT $7::bigint"
+        )
+    };
+}
+
+const JOBS_OF_QUEUE: &str = jobs_where!("queue = $2::text");
+const JOBS_OF_ALL: &str = jobs_where!("$2::text IS NULL");
 
 /// Dead letters, latest death first, those of one moment by key.
 const DEAD_LETTERS: &str = "SELECT queue, grp, seq, payload, attempt, uncounted, history, is_ordered, queued_at, died_at FROM dead_letters \
@@ -40,23 +47,27 @@ const DEAD_LETTERS: &str = "SELECT queue, grp, seq, payload, attempt, uncounted,
      AND (died_at < $2::bigint OR (queue, grp, seq) < ($3::text, $4::text, $5::bigint)) \
      ORDER BY died_at DESC, queue DESC, grp DESC, seq DESC LIMIT $6::bigint";
 
-const COUNT_JOBS: &str = concat!(
+/// Everything that is known of queues, in one moment: running, waiting, longest due, dead, circuit, pause.
+const QUEUES: &str = concat!(
+    "SELECT queue, sum(running)::bigint, sum(waiting)::bigint, max(due_us), sum(dead)::bigint, max(open_us), bool_or(is_paused) FROM (",
     "SELECT queue, count(*) FILTER (WHERE lease_until > ",
     now!("$1"),
-    "), count(*), coalesce(max(",
+    ") AS running, count(*) FILTER (WHERE lease_until IS NULL OR lease_until <= ",
+    now!("$1"),
+    ") AS waiting, coalesce(max(",
     now!("$1"),
     " - due_at) FILTER (WHERE lease_until IS NULL OR lease_until <= ",
     now!("$1"),
-    "), 0) FROM jobs GROUP BY queue"
+    "), 0) AS due_us, 0::bigint AS dead, 0::bigint AS open_us, false AS is_paused FROM jobs GROUP BY queue ",
+    "UNION ALL SELECT queue, 0, 0, 0, count(*), 0, false FROM dead_letters GROUP BY queue ",
+    "UNION ALL SELECT queue, 0, 0, 0, 0, open_until - ",
+    now!("$1"),
+    ", false FROM circuits UNION ALL SELECT queue, 0, 0, 0, 0, 0, is_paused FROM queue_pauses) parts GROUP BY queue ORDER BY queue"
 );
-const COUNT_DEAD: &str = "SELECT queue, count(*) FROM dead_letters GROUP BY queue";
-const CIRCUITS: &str = concat!("SELECT queue, open_until - ", now!("$1"), " FROM circuits");
-const PAUSES: &str = "SELECT queue, is_paused FROM queue_pauses";
 
 /// Every statement of this file, for the test that prepares them.
 #[cfg(feature = "test-support")]
-pub(super) const STATEMENTS: &[&str] =
-    &[USERS, NEWEST_USERS, INBOX, INBOX_IN_STATE, JOBS, DEAD_LETTERS, COUNT_JOBS, COUNT_DEAD, CIRCUITS, PAUSES];
+pub(super) const STATEMENTS: &[&str] = &[USERS, NEWEST_USERS, INBOX, INBOX_IN_STATE, JOBS_OF_QUEUE, JOBS_OF_ALL, DEAD_LETTERS, QUEUES];
 
 fn foreign_cursor() -> StoreError {
     StoreError::Invalid("this is not a cursor of this list".to_owned())
@@ -127,7 +138,8 @@ pub(super) async fn jobs(reader: &Reader, query: &JobQuery) -> Result<Page<JobIn
     let start = || (i64::MIN, JobKey { queue: String::new(), group: String::new(), seq: i64::MIN });
     let (due_at, key) = place_of(query.cursor.as_deref())?.unwrap_or_else(start);
     let (offset_us, limit) = (reader.offset_us(), one_more(query.limit));
-    let rows = reader.rows(JOBS, &[&offset_us, &query.queue, &due_at, &key.queue, &key.group, &key.seq, &limit]).await?;
+    let sql = if query.queue.is_some() { JOBS_OF_QUEUE } else { JOBS_OF_ALL };
+    let rows = reader.rows(sql, &[&offset_us, &query.queue, &due_at, &key.queue, &key.group, &key.seq, &limit]).await?;
     let jobs = rows.iter().map(job_info).collect::<Result<Vec<_>, StoreError>>()?;
     Ok(cut(jobs, query.limit, |job| format!("{}:{}", job.due_at.micros(), job.key)))
 }
@@ -187,40 +199,17 @@ pub(super) fn dead_letter(row: &SqlRow) -> Result<DeadLetter, StoreError> {
 
 /// Every queue that has jobs, dead letters, a pause or a circuit.
 pub(super) async fn queues(reader: &Reader) -> Result<Vec<QueueInfo>, StoreError> {
-    let offset_us = reader.offset_us();
-    let offset: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&offset_us];
-    let (jobs, dead, circuits, pauses) =
-        try_join4(reader.rows(COUNT_JOBS, &offset), reader.rows(COUNT_DEAD, &[]), reader.rows(CIRCUITS, &offset), reader.rows(PAUSES, &[]))
-            .await?;
-    let mut infos: BTreeMap<String, QueueInfo> = BTreeMap::new();
-    for row in &jobs {
-        let info = info_at(&mut infos, row)?;
-        info.running = column(row, 1)?;
-        info.waiting = column::<i64>(row, 2)?.saturating_sub(info.running);
-        info.oldest_due_ms = column::<i64>(row, 3)?.max(0) / 1_000;
-    }
-    for row in &dead {
-        info_at(&mut infos, row)?.dead = column(row, 1)?;
-    }
-    for row in &circuits {
-        info_at(&mut infos, row)?.circuit_open_ms = column::<i64>(row, 1)?.max(0) / 1_000;
-    }
-    for row in &pauses {
-        info_at(&mut infos, row)?.is_paused = column(row, 1)?;
-    }
-    Ok(infos.into_values().collect())
-}
-
-/// The entry of the queue that a row's first column names.
-fn info_at<'a>(infos: &'a mut BTreeMap<String, QueueInfo>, row: &SqlRow) -> Result<&'a mut QueueInfo, StoreError> {
-    let queue: String = column(row, 0)?;
-    Ok(infos.entry(queue.clone()).or_insert_with(|| QueueInfo {
-        queue,
-        waiting: 0,
-        running: 0,
-        dead: 0,
-        oldest_due_ms: 0,
-        is_paused: false,
-        circuit_open_ms: 0,
-    }))
+    let rows = reader.rows(QUEUES, &[&reader.offset_us()]).await?;
+    let info = |row: &SqlRow| {
+        Ok(QueueInfo {
+            queue: column(row, 0)?,
+            running: column(row, 1)?,
+            waiting: column(row, 2)?,
+            dead: column(row, 4)?,
+            oldest_due_ms: column::<i64>(row, 3)?.max(0) / 1_000,
+            is_paused: column(row, 6)?,
+            circuit_open_ms: column::<i64>(row, 5)?.max(0) / 1_000,
+        })
+    };
+    rows.iter().map(info).collect()
 }

@@ -41,7 +41,7 @@ pub(super) const STATEMENTS: &[&str] = &[LOCK, MIGRATIONS_TABLE, HAS_TABLE, APPL
 /// Runs what has not run yet; returns the names of what ran.
 pub(super) async fn migrate(endpoint: &Endpoint) -> Result<Vec<String>, StoreError> {
     // A connection of its own: the lock ends with it, whatever happens here.
-    let mut client = endpoint.connect().await.map_err(unavailable)?;
+    let mut client = endpoint.connect().await?;
     client.batch_execute(PATIENCE).await.map_err(unavailable)?;
     client.execute(LOCK, &[]).await.map_err(unavailable)?;
     client.batch_execute(MIGRATIONS_TABLE).await.map_err(unavailable)?;

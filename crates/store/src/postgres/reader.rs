@@ -27,6 +27,12 @@ impl Reader {
         self.clock.offset_us()
     }
 
+    /// The clock that all nodes' statements of this store share.
+    #[cfg(feature = "test-support")]
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// A connection for one task alone.
     pub(super) async fn client(&self) -> Result<Object, StoreError> {
         self.pool.get().await.map_err(|error| StoreError::Unavailable(format!("no connection to Postgres: {error}")))

@@ -13,7 +13,7 @@ use ordermill_core::catalogue::Product;
 use ordermill_core::change::{Key, Row};
 use ordermill_core::digest::Digest;
 use ordermill_core::event::{Actor, Event, EventKind};
-use ordermill_core::id::{ChangeId, OrderId};
+use ordermill_core::id::{ChangeId, OrderId, UserId};
 use ordermill_core::order::{Order, OrderStatus};
 use ordermill_core::payment::PaymentStatus;
 use ordermill_core::time::Timestamp;
@@ -118,7 +118,7 @@ pub(super) async fn orders(reader: &Reader, query: &OrderQuery) -> Result<Page<O
     if query.email.as_deref().is_some_and(super::keys::has_nul) {
         return Ok(Page::of(Vec::new(), None, query.limit));
     }
-    let customer = query.customer.map(|id| id.uuid());
+    let customer = query.customer.map(UserId::uuid);
     let (status, payment_status) = (query.status.map(OrderStatus::name), query.payment_status.map(PaymentStatus::name));
     let nothing: Option<&str> = None;
     let (sql, dimension): (&'static str, &(dyn ToSql + Sync)) = match query {

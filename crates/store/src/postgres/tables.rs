@@ -183,13 +183,15 @@ fn own_columns<'a>(table: Table, puts: &[Put<'a>]) -> Vec<Param<'a>> {
     use ordermill_core::account::{Session, User};
     use ordermill_core::catalogue::Product;
     use ordermill_core::change::{AuditEntry, Effect, IdempotencyRow, PaymentRow, QueuePause, Setting};
+    use ordermill_core::id::UserId;
     use ordermill_core::inbox::InboxEntry;
     use ordermill_core::order::Order;
+    use ordermill_core::time::Timestamp;
     match table {
         Table::Orders => columns!(puts, Order:
-            |row: &'a Order| row.id.uuid(), |row: &'a Order| row.number, |row: &'a Order| row.customer.id.map(|id| id.uuid()),
+            |row: &'a Order| row.id.uuid(), |row: &'a Order| row.number, |row: &'a Order| row.customer.id.map(UserId::uuid),
             |row: &'a Order| row.customer.email.as_str(), |row: &'a Order| row.status.name(),
-            |row: &'a Order| row.payment_status.name(), |row: &'a Order| row.expires_at.map(|at| at.micros()),
+            |row: &'a Order| row.payment_status.name(), |row: &'a Order| row.expires_at.map(Timestamp::micros),
             |row: &'a Order| row.version),
         Table::Payments => columns!(puts, Payment:
             |row: &'a PaymentRow| row.provider.name(), |row: &'a PaymentRow| row.reference.as_str(),

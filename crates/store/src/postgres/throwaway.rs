@@ -17,6 +17,8 @@ use std::time::Duration;
 /// The variable that names a server which runs for a whole test run.
 pub const SHARED_SERVER: &str = "ORDERMILL_TEST_POSTGRES";
 
+/// How often a server is started before giving up.
+const START_TRIES: u32 = 3;
 /// How often a starting server is asked whether it is ready, and how long between.
 const READY_TRIES: u32 = 600;
 const READY_PAUSE: Duration = Duration::from_millis(50);
@@ -27,6 +29,7 @@ pub struct ThrowawayPostgres {
     folder: PathBuf,
     binaries: PathBuf,
     port: u16,
+    settings: Vec<String>,
     server: Option<Child>,
     /// Stops the server when this process is gone, however it went: its standard input ends then.
     _watchdog: Child,
@@ -35,6 +38,11 @@ pub struct ThrowawayPostgres {
 impl ThrowawayPostgres {
     /// Makes a fresh server and waits until it answers.
     pub fn start() -> Result<Self> {
+        Self::start_with(&[], &[])
+    }
+
+    /// The same with settings of its own, and with files in its data folder that only the server may read.
+    pub fn start_with(settings: &[&str], files: &[(&str, &str)]) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("ordermill-postgres-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
@@ -50,8 +58,19 @@ impl ThrowawayPostgres {
         if !init.status.success() {
             return Err(Error::other(format!("initdb: {}", String::from_utf8_lossy(&init.stderr))));
         }
+        for (name, content) in files {
+            write_private(&data, name, content)?;
+        }
+        let settings = SETTINGS.iter().chain(settings).map(|setting| (*setting).to_owned()).collect();
         let watchdog = watchdog(&folder)?;
-        let mut server = Self { folder, binaries, port: free_port()?, server: None, _watchdog: watchdog };
+        let mut server = Self { folder, binaries, port: free_port()?, settings, server: None, _watchdog: watchdog };
+        for _ in 1..START_TRIES {
+            if server.launch().is_ok() {
+                return Ok(server);
+            }
+            // Somebody else may have taken the port in between.
+            server.port = free_port()?;
+        }
         server.launch()?;
         Ok(server)
     }
@@ -96,7 +115,7 @@ impl ThrowawayPostgres {
         let port = self.port.to_string();
         let mut command = as_postgres(&self.binaries.join("postgres"))?;
         command.arg("-D").arg(self.folder.join("data")).args(["-p", &port, "-k"]).arg(&self.folder);
-        for setting in SETTINGS {
+        for setting in &self.settings {
             command.args(["-c", setting]);
         }
         let server = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
@@ -153,7 +172,7 @@ pub fn shared_url() -> Result<String> {
 pub async fn fresh_schema(url: &str) -> Result<String> {
     let other = |error: tokio_postgres::Error| Error::other(super::connect::describe(&error));
     let endpoint = super::connect::Endpoint::parse(url).map_err(Error::other)?;
-    let client = endpoint.connect().await.map_err(other)?;
+    let client = endpoint.connect().await.map_err(|trouble| Error::other(trouble.why()))?;
     let name = client.query_one("SELECT 'test_' || replace(gen_random_uuid()::text, '-', '')", &[]).await.map_err(other)?;
     let name: String = name.try_get(0).map_err(other)?;
     let statement = client.query_one("SELECT format('CREATE SCHEMA %I', $1::text)", &[&name]).await.map_err(other)?;
@@ -174,17 +193,23 @@ fn as_postgres(program: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// Where Debian and others put the server's programs; the newest version wins.
+/// Where Debian and others put the server's programs; the newest version of Debian's wins.
 fn find_binaries() -> Result<PathBuf> {
-    let mut found: Vec<PathBuf> =
-        fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin")).collect();
-    found.extend(["/usr/local/pgsql/bin", "/usr/local/bin", "/usr/bin"].map(PathBuf::from));
-    found.retain(|folder| folder.join("initdb").exists() && folder.join("postgres").exists());
-    found.sort();
-    found
-        .into_iter()
-        .rfind(|folder| folder.starts_with("/usr"))
-        .ok_or_else(|| Error::other("there is no Postgres server: apt-get install postgresql"))
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut versions: Vec<PathBuf> = versions.map(|entry| entry.path().join("bin")).collect();
+    versions.sort();
+    let elsewhere = ["/usr/local/pgsql/bin", "/usr/local/bin", "/usr/bin"].map(PathBuf::from);
+    let is_complete = |folder: &PathBuf| ["initdb", "postgres", "pg_isready"].iter().all(|program| folder.join(program).exists());
+    let found = versions.into_iter().rev().chain(elsewhere).find(is_complete);
+    found.ok_or_else(|| Error::other("there is no Postgres server: apt-get install postgresql"))
+}
+
+/// Writes a file that belongs to the server alone, as it demands of keys.
+fn write_private(folder: &Path, name: &str, content: &str) -> Result<()> {
+    let (path, owner) = (folder.join(name), fs::metadata(folder)?);
+    fs::write(&path, content)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    std::os::unix::fs::chown(&path, Some(owner.uid()), Some(owner.gid()))
 }
 
 fn free_port() -> Result<u16> {
