@@ -2,16 +2,18 @@
 
 // Marked as tests so that the rules for tests (`unwrap` and the like) hold for what tests share, too.
 #[cfg(test)]
+mod api;
+#[cfg(test)]
+mod command_line;
+#[cfg(test)]
 mod config;
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod mail;
 #[cfg(test)]
 mod stripe;
 #[cfg(test)]
-mod tidy;
-#[cfg(test)]
-mod api;
-#[cfg(test)]
-mod faults;
-#[cfg(test)]
 mod test_app;
+#[cfg(test)]
+mod tidy;
