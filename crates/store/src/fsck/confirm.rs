@@ -34,6 +34,7 @@ pub(super) async fn confirm(
     progress: &mut Listener<'_>,
 ) -> Result<Findings, StoreError> {
     let mut standing = suspects;
+    standing.forget_drifts();
     for _ in 0..LOOKS {
         if standing.is_empty() {
             break;
@@ -217,8 +218,8 @@ fn named_order(row: &Row) -> Option<OrderId> {
     }
 }
 
-/// Sums stock up once more. Only skus that rest meanwhile are judged; what is really wrong about them differs by the same
-/// amount in every look.
+/// Sums stock up once more. Only skus that rest meanwhile are judged (one that is sold all the time is left to the next
+/// run), and what is really wrong about them differs by the same amount in every look.
 async fn look_at_stock(store: &dyn Store, progress: &mut Listener<'_>) -> Result<Vec<Finding>, StoreError> {
     let before = levels(store, progress).await?;
     let mut goods = Goods::default();

@@ -63,8 +63,7 @@ fn fmt_key(key: &Key, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// How far stock is from what it should be. A real difference stays the same from look to look; one that only comes from
-/// looking at orders and stock at different moments does not.
+/// How far stock is from what it should be. While goods rest, a real difference stays the same from look to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Drift {
     /// Reserved in stock, less what orders reserve.
@@ -86,14 +85,14 @@ pub(super) struct Finding {
     pub(super) orders: Vec<OrderId>,
     /// Whether the subject seems younger than our look at the order it belongs to.
     pub(super) is_young: bool,
-    /// For stock: by how much.
-    pub(super) drift: Drift,
+    /// For stock: by how much. None when that is not to be relied on, as after the first pass.
+    pub(super) drift: Option<Drift>,
 }
 
 impl Finding {
     /// A finding about a subject.
     pub(super) fn new(invariant: Invariant, subject: Subject, what: impl Into<String>) -> Self {
-        Self { invariant, subject, what: what.into(), orders: Vec::new(), is_young: false, drift: Drift::default() }
+        Self { invariant, subject, what: what.into(), orders: Vec::new(), is_young: false, drift: None }
     }
 
     /// A finding about an order.
@@ -174,6 +173,13 @@ impl Findings {
         Invariant::ALL.into_iter().map(|invariant| self.count(invariant)).sum()
     }
 
+    /// Forgets by how much stock differs: the first pass reads orders and stock minutes apart.
+    pub(super) fn forget_drifts(&mut self) {
+        for finding in self.0.values_mut().flat_map(|pile| &mut pile.kept) {
+            finding.drift = None;
+        }
+    }
+
     /// Whether nothing was found.
     pub(super) fn is_empty(&self) -> bool {
         self.total() == 0
@@ -184,9 +190,12 @@ impl Findings {
     pub(super) fn standing(&self, again: &[Finding]) -> Self {
         let mut standing = BTreeMap::new();
         for (invariant, pile) in &self.0 {
-            let suspects: BTreeSet<(&Subject, Drift)> = pile.kept.iter().map(|finding| (&finding.subject, finding.drift)).collect();
-            let stands = |finding: &&Finding| finding.invariant == *invariant && suspects.contains(&(&finding.subject, finding.drift));
-            let kept: Vec<Finding> = again.iter().filter(stands).cloned().collect();
+            let suspects: BTreeSet<(&Subject, Option<Drift>)> = pile.kept.iter().map(|finding| (&finding.subject, finding.drift)).collect();
+            let is_suspect = |finding: &&Finding| {
+                let drifts = [None, finding.drift];
+                finding.invariant == *invariant && drifts.into_iter().any(|drift| suspects.contains(&(&finding.subject, drift)))
+            };
+            let kept: Vec<Finding> = again.iter().filter(is_suspect).cloned().collect();
             if !kept.is_empty() {
                 standing.insert(*invariant, Pile { kept, young: 0, uncounted: pile.uncounted });
             }

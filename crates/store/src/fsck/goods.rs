@@ -121,7 +121,7 @@ impl Goods {
         for (key, sums) in &self.sums {
             let drift = sums.drift();
             let mut add = |what: String| {
-                findings.add(Finding { drift, ..Finding::new(I16, Subject::Stock(key.clone()), what) });
+                findings.add(Finding { drift: Some(drift), ..Finding::new(I16, Subject::Stock(key.clone()), what) });
             };
             if drift.reserved != 0 {
                 add(format!("{} are reserved, its orders reserve {}", sums.level.reserved, sums.reserved));

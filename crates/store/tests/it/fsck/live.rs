@@ -90,6 +90,25 @@ async fn a_fault_is_found_while_the_store_goes_on_working() {
 }
 
 #[tokio::test]
+async fn a_fault_in_stock_is_found_once_the_goods_rest() {
+    let history = History::new().await;
+    let fixture = Fixture::nth(7);
+    let mut change = fixture.change();
+    for sku in ["TEE", "MUG"] {
+        let cause = Cause::Change(change.id);
+        change.stock.push(StockMove { key: StockKey::main(sku), available_delta: -1, reserved_delta: 1, cause });
+    }
+    fixture::commit(history.store.as_ref(), &Arc::new(change)).await;
+    let stock = |report: &Report| subjects(report).into_iter().map(|(_, subject)| subject.to_owned()).collect::<Vec<_>>();
+    // Shirts are sold until the second look is over: only the mugs can be judged.
+    let report = checked(&Rival::busy(&history, 5, 200)).await;
+    assert_eq!((fired(&report), stock(&report)), (BTreeSet::from(["I16"]), vec!["stock MUG in main".to_owned()]));
+    // They are sold during the first pass only: it is wrong about the amount, not about the fault.
+    let report = checked(&Rival::busy(&history, 5, 20)).await;
+    assert_eq!(stock(&report), ["stock MUG in main", "stock TEE in main"]);
+}
+
+#[tokio::test]
 async fn a_check_can_run_beside_others() {
     let (history, _) = clean().await;
     let store: Arc<dyn Store> = history.store;
