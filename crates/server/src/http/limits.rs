@@ -1,8 +1,8 @@
 //! What stands around every request: its id, a share of the process, time limits, panics caught, problems rendered, the
 //! headers that every answer carries, one log line.
 
-use super::Shared;
 use super::problem::{Problem, of_status};
+use super::{Shared, dev};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -45,6 +45,8 @@ pub(super) async fn around(State(shared): State<Shared>, request: Request, next:
     let limit = Duration::from_millis(app.config.server.request_timeout_ms);
     let response = if failpoint::hit("http.accepted").is_err() {
         Problem::new("unavailable", "fail point").into_response()
+    } else if let Err(problem) = dev::check_local(&request) {
+        problem.into_response()
     } else {
         match tokio::time::timeout(limit, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
             Ok(Ok(response)) => response,
