@@ -41,7 +41,8 @@ impl Source {
 
     /// Takes the whole file for test code.
     pub(super) fn is_test_from_here(&mut self) {
-        self.test_parts = vec![0..self.text.len()];
+        let whole = 0..self.text.len();
+        self.test_parts = vec![whole];
     }
 
     /// Whether only tests see what is at this offset.
