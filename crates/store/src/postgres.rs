@@ -84,7 +84,8 @@ impl PostgresStore {
     /// Opens a store: `postgres://user:password@host:port/database`. Besides what `tokio-postgres` knows, the URL may say
     /// `schema=NAME` (it must exist), `sslrootcert=PATH` (whom to trust, with `sslmode=require`) and, for servers that
     /// tests throw away, `unsafe_fsync=allow`. A server whose settings may lose acknowledged writes is refused, and so is
-    /// a schema that a newer binary migrated. Migrations do not run by themselves.
+    /// a schema that a newer binary migrated. Migrations do not run by themselves. A pooler that shares sessions between
+    /// clients (`PgBouncer` in transaction mode) must not stand in between: settings and prepared statements are per session.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
         let endpoint = Endpoint::parse(url)?;
         let failed = |error: tokio_postgres::Error| OpenError::Failed(describe(&error));

@@ -28,8 +28,10 @@ use uuid::Uuid;
 const MAX_BATCH: usize = 128;
 /// How many changes are looked at when a batch is put together; the rest waits in the channel and so slows its senders.
 const MAX_WAITING: usize = MAX_BATCH * 2;
-/// How often a batch is run again because of rivals or lost connections before its changes run one by one or give up.
-const MAX_RERUNS: u32 = 3;
+/// How often a batch is run again because rivals were in the way, before its changes run one by one.
+const MAX_RIVALS: u32 = 3;
+/// How often a batch is run again on a new connection before it is refused.
+const MAX_LOST: u32 = 8;
 /// After this a batch is not run again in any form: its callers have better things to do than to wait.
 const BATCH_TIME: Duration = Duration::from_secs(20);
 /// How long a batch waits for a server that cannot be reached, such as one that restarts.
@@ -178,30 +180,30 @@ impl Batcher {
 
     /// Runs a batch until there are answers. An error means that each change should be tried alone.
     async fn persist(&mut self, changes: &[&Encoded], deadline: Instant) -> Result<Vec<Answer>, Trouble> {
-        let mut reruns = 0;
+        let (mut rivals, mut lost) = (0, 0);
         loop {
             let setback = match self.run_once(changes).await {
                 Ok(answers) => return Ok(answers),
                 Err(setback) => setback,
             };
-            let is_last = reruns >= MAX_RERUNS || Instant::now() >= deadline;
-            reruns += 1;
+            let is_late = Instant::now() >= deadline;
             match setback {
                 Setback::Down(why) => return Ok(nothing_applied(changes, &why)),
                 Setback::Doubt { batch, answers, why } => match self.settle_doubt(batch, &why).await {
                     Settled::Applied => return Ok(self.announce(changes, answers)),
-                    Settled::Void if is_last => return Ok(nothing_applied(changes, &why)),
-                    Settled::Void => {}
+                    Settled::Void if is_late || lost >= MAX_LOST => return Ok(nothing_applied(changes, &why)),
+                    Settled::Void => lost += 1,
                     Settled::Unreachable(why) => return Ok(in_doubt(answers, &why)),
                 },
                 Setback::Trouble(trouble) => {
+                    tracing::debug!(why = trouble.why(), rivals, lost, "a batch did not go through");
                     self.roll_back(&trouble).await;
                     match trouble {
                         Trouble::Overwhelmed(why) => return Ok(nothing_applied(changes, &why)),
-                        Trouble::Lost(why) if is_last => return Ok(nothing_applied(changes, &why)),
-                        Trouble::Rival(_) if is_last => return Err(trouble),
-                        Trouble::Refused(_) | Trouble::Corrupt { .. } => return Err(trouble),
-                        Trouble::Lost(why) | Trouble::Rival(why) => tracing::debug!(why, "a batch runs again"),
+                        Trouble::Lost(why) if is_late || lost >= MAX_LOST => return Ok(nothing_applied(changes, &why)),
+                        Trouble::Lost(_) => lost += 1,
+                        Trouble::Rival(_) if !is_late && rivals < MAX_RIVALS => rivals += 1,
+                        Trouble::Rival(_) | Trouble::Refused(_) | Trouble::Corrupt { .. } => return Err(trouble),
                     }
                 }
             }

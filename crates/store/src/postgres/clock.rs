@@ -1,4 +1,5 @@
-//! The database's clock is the store's clock; this only lets tests move it. In production the offset is always 0.
+//! The database's clock is the store's clock; this only lets tests move it. In production the offset is always 0. This
+//! file must not read a clock of this machine.
 
 #[cfg(feature = "test-support")]
 use std::sync::atomic::{AtomicI64, Ordering};

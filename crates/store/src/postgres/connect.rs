@@ -73,7 +73,8 @@ impl Endpoint {
     /// A connection of one's own.
     pub(super) async fn connect(&self) -> Result<ClientWrapper, Trouble> {
         // The configured limit ends with the TCP handshake; a server may fall silent after it.
-        let (client, task) = answer(self.dial()).await?;
+        // Boxed: it is as large as it is rare, and would be a part of whatever waits for it.
+        let (client, task) = answer(Box::pin(self.dial())).await?;
         Ok(ClientWrapper::new(client, task))
     }
 

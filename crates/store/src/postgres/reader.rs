@@ -2,10 +2,11 @@
 //! on another one; what writes is not. This file must not know any statement.
 
 use super::clock::Clock;
+use super::connect::describe;
 use super::pipeline::Param;
 use super::trouble::{Trouble, answer};
 use crate::StoreError;
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::{Object, Pool, PoolError};
 use std::sync::Arc;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -35,7 +36,10 @@ impl Reader {
 
     /// A connection for one task alone.
     pub(super) async fn client(&self) -> Result<Object, StoreError> {
-        self.pool.get().await.map_err(|error| StoreError::Unavailable(format!("no connection to Postgres: {error}")))
+        self.pool.get().await.map_err(|error| {
+            let why = if let PoolError::Backend(cause) = &error { describe(cause) } else { error.to_string() };
+            StoreError::Unavailable(format!("no connection to Postgres: {why}"))
+        })
     }
 
     /// The rows of a statement that only reads.
