@@ -145,6 +145,13 @@ pub(super) async fn due_orders_are_unpaid_ones_whose_time_ran_out(subject: &dyn 
     }
     let (_, paid) = fixture.receive(&paid, &payment("pi_5", PaymentProgress::Succeeded, paid.total_amount));
     commit(store, &paid).await;
+    // One that is over already keeps its deadline and is never due again.
+    let (over, over_placed) = place(6, PaymentMethod::Stripe, now.plus_ms(-20 * MINUTE_MS));
+    let (over, mut expired) = fixture.note(&over, "hết hạn");
+    let over = Order { status: OrderStatus::Expired, ..over };
+    Arc::make_mut(&mut expired).puts = vec![Row::Order(Box::new(over))];
+    commit(store, &over_placed).await;
+    commit(store, &expired).await;
 
     let due = |limit| async move { store.due_orders(limit).await.expect("due orders") };
     assert_eq!(due(10).await, []);

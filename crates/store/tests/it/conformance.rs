@@ -243,6 +243,43 @@ mod memory {
     properties!(fresh: 100 and 100);
 }
 
+/// A wrapper that injects nothing must not be noticed.
+mod faulty {
+    use super::{Arc, Change, CommitError, MemoryStore, Store, StoreClock, Subject};
+    use ordermill_store::faulty::FaultyStore;
+
+    pub(super) struct Faultless {
+        store: Arc<FaultyStore>,
+        inner: Arc<MemoryStore>,
+    }
+
+    pub(super) async fn fresh() -> Faultless {
+        let inner = Arc::new(MemoryStore::with_clock(StoreClock::start()));
+        Faultless { store: Arc::new(FaultyStore::new(Arc::<MemoryStore>::clone(&inner), 0)), inner }
+    }
+
+    #[async_trait::async_trait]
+    impl Subject for Faultless {
+        fn store(&self) -> &dyn Store {
+            &*self.store
+        }
+
+        fn shared(&self) -> Arc<dyn Store> {
+            Arc::<FaultyStore>::clone(&self.store)
+        }
+
+        fn advance_ms(&self, ms: i64) {
+            self.inner.clock().advance_ms(ms);
+        }
+
+        async fn commit_together(&self, changes: Vec<Arc<Change>>) -> Vec<Result<(), CommitError>> {
+            self.inner.commit_together(changes)
+        }
+    }
+
+    every_case!(tests fresh:);
+}
+
 #[cfg(feature = "sqlite")]
 mod sqlite {
     use super::{Arc, Change, CommitError, Store, StoreClock, Subject};

@@ -4,6 +4,8 @@
 #[cfg(feature = "test-support")]
 mod conformance;
 #[cfg(feature = "test-support")]
+mod faulty;
+#[cfg(feature = "test-support")]
 mod fsck;
 #[cfg(all(feature = "postgres", feature = "test-support"))]
 mod postgres;
