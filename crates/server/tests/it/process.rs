@@ -1,0 +1,17 @@
+//! The real binary, started, killed, starved and asked from outside (failures.md F17, F18, F37-F39, F42, F46).
+//!
+//! Each test has a data folder and ports of its own, and ends every process that it started: by its id, or through the
+//! kernel when the test itself dies.
+
+mod commands;
+mod disk;
+mod drain;
+mod journal;
+mod kill;
+mod load;
+mod lock;
+mod oracle;
+mod plan;
+mod server;
+mod tampering;
+mod world;
