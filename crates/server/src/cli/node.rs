@@ -1,7 +1,8 @@
 //! A node at work: listeners, control socket, workers, and the drain. SIGTERM or SIGINT drains; a second one ends at once.
 //!
 //! The order of a drain: not ready → stop accepting → let open requests end → stop claiming → let jobs end or give up their
-//! leases → close the store. A store that says it must not be written to any more ends the process with 75.
+//! leases → stop answering probes → close the store. A store that says it must not be written to any more ends the
+//! process with 75.
 
 use super::boot::Node;
 use super::{Failure, Outcome};
@@ -18,6 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// How long an open request of a probe may hold up the end of a drain.
+const PROBE_DRAIN: Duration = Duration::from_secs(1);
 /// How often the store is asked whether it has failed for good.
 const FAILURE_POLL: Duration = Duration::from_millis(200);
 
@@ -80,12 +83,14 @@ pub(crate) async fn work(node: &Node, listeners: Listeners, duties: Duties, stop
         header_timeout: Duration::from_millis(config.server.header_timeout_ms),
         drain,
     };
-    let (stop_listening, stop_working) = (CancellationToken::new(), CancellationToken::new());
+    let (stop_listening, stop_working, stop_probes) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let (edges, workers) = (TaskTracker::new(), TaskTracker::new());
     if let Some(api) = listeners.api {
         edges.spawn(serve(api, node.router(), limits, stop_listening.clone()));
     }
-    edges.spawn(serve(listeners.ops, ops_router(node.shared.clone()), limits, stop_listening.clone()));
+    // Whoever watches a drain must see "not ready", not "nobody there": this listener closes last.
+    let probe_limits = ListenLimits { drain: drain.min(PROBE_DRAIN), ..limits };
+    let probes = tokio::spawn(serve(listeners.ops, ops_router(node.shared.clone()), probe_limits, stop_probes.clone()));
     match Control::bind(&config.data_dir) {
         Ok(control) => drop(edges.spawn(control.serve(node.router(), stop_listening.clone()))),
         Err(error) => tracing::warn!(%error, "no control socket: commands will not find this server"),
@@ -110,6 +115,10 @@ pub(crate) async fn work(node: &Node, listeners: Listeners, duties: Duties, stop
     stop_working.cancel();
     workers.close();
     workers.wait().await;
+    stop_probes.cancel();
+    if let Err(error) = probes.await {
+        tracing::error!(%error, "the probes ended badly");
+    }
     failure
 }
 

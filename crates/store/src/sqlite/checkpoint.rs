@@ -154,15 +154,18 @@ impl Checkpointer {
     /// Has the writer empty the log between two batches: it alone can keep others from appending meanwhile.
     fn ask_writer(&self) {
         let Some(writer) = self.writer.as_ref().and_then(WeakSender::upgrade) else { return };
-        let (step, _answer) = Ask::boxed(|db, _| {
-            db.busy_timeout(Duration::ZERO)?;
-            let done = checkpoint(db, CheckpointMode::TRUNCATE);
-            super::connection::wait_for_locks(db)?;
-            done
-        });
+        let (step, _answer) = Ask::boxed(|db, _| empty(db));
         // A full queue means that it is asked again after the next round.
         drop(writer.try_send(Work::Alone(step)));
     }
+}
+
+/// Empties the log between two batches, on the writer's own connection; `false` when a reader was in the way.
+pub(super) fn empty(db: &Connection) -> Result<bool, Failure> {
+    db.busy_timeout(Duration::ZERO)?;
+    let done = checkpoint(db, CheckpointMode::TRUNCATE);
+    super::connection::wait_for_locks(db)?;
+    done
 }
 
 /// Runs a checkpoint; `false` when somebody was in the way. The connection must not wait for locks: a reader that takes

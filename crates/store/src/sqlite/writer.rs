@@ -9,7 +9,7 @@ use super::statement::statements;
 use super::status::{Status, closed};
 use super::wake::Wake;
 use super::work::{Ask, Commit, Step, Work};
-use super::{found, write};
+use super::{checkpoint, found, write};
 use crate::clock::StoreClock;
 use crate::{CommitError, StoreError, failpoint};
 use ordermill_core::admit::{Found, admit, disjoint_prefix};
@@ -293,6 +293,11 @@ impl Writer {
     fn attempt(&mut self, commits: &[Commit], steps: &mut [Box<dyn Step>]) -> Result<Vec<Result<(), CommitError>>, Stop> {
         // An earlier piece of a batch may have met a disk error; nothing is written after one.
         self.status.check_disk().map_err(|error| Stop::Before(error.into()))?;
+        if self.status.disk_full().is_some() {
+            // The log has taken the room that the database needs to grow, and would take what is freed as well: first it is
+            // copied and gives its room back. A reader in the way only means that this waits for the next batch.
+            let _is_empty = checkpoint::empty(&self.db).map_err(Stop::Before)?;
+        }
         let inside = self.write(commits, steps);
         let results = match inside {
             Ok(results) => results,
