@@ -61,12 +61,15 @@ impl PaymentMethod {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Customer {
     /// The account; a guest has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<UserId>,
     /// Where mails go.
     pub email: Email,
     /// Where SMS go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<Phone>,
     /// The person's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The language of mails and pages.
     pub locale: Locale,
@@ -139,8 +142,10 @@ pub struct Payment {
     /// What is asked for.
     pub amount: i64,
     /// The provider's name for it, once it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     /// What the customer's browser needs to pay (Stripe's client secret); never logged, never in an event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<String>,
 }
 
@@ -180,10 +185,13 @@ pub struct Order {
     /// What it does to stock.
     pub stock_hold: StockHold,
     /// Where parcels go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shipping_address: Option<Address>,
     /// The customer's note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// When an unpaid order ends; none once it is paid or never ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
     /// When it was placed.
     pub created_at: Timestamp,

@@ -4,6 +4,7 @@
 //! `pool` beside it. The folder is locked while the store is open. This file only hands calls to its parts; it must not
 //! run a statement itself.
 
+pub mod baseline;
 mod checkpoint;
 mod claim;
 mod connection;

@@ -25,9 +25,9 @@ const STALE_MS: i64 = 2_000;
 pub struct Products {
     stamp: CatalogueStamp,
     seen_at: Timestamp,
-    by_id: HashMap<ProductId, usize>,
-    /// Sorted by sku.
-    pub list: Vec<Product>,
+    by_id: Arc<HashMap<ProductId, usize>>,
+    /// Sorted by sku. Shared with the copy before it when nothing changed.
+    pub list: Arc<[Product]>,
 }
 
 impl Products {
@@ -76,8 +76,8 @@ pub async fn products(app: &App) -> Result<Arc<Products>, Fault> {
         (None, Some(same)) => Products { seen_at, ..Products::clone(&same) },
         (None, None) => return Err(Fault::Internal("the store says that an unknown catalogue did not change".to_owned())),
         (Some(catalogue), _) => {
-            let by_id = catalogue.products.iter().enumerate().map(|(index, product)| (product.id, index)).collect();
-            Products { stamp: catalogue.stamp, seen_at, by_id, list: catalogue.products }
+            let by_id: HashMap<_, _> = catalogue.products.iter().enumerate().map(|(index, product)| (product.id, index)).collect();
+            Products { stamp: catalogue.stamp, seen_at, by_id: Arc::new(by_id), list: catalogue.products.into() }
         }
     };
     let products = Arc::new(products);

@@ -91,9 +91,14 @@ fn is_plain_text(response: &Response<Body>) -> bool {
     content_type.is_some_and(|value| value.starts_with("text/plain"))
 }
 
+/// How many headers every answer gets here.
+const HEADERS: usize = 6;
+
 /// Headers of every answer (reference: OWASP REST Security).
 fn add_headers(response: &mut Response, id: &str) {
     let headers = response.headers_mut();
+    // Once instead of by and by: every answer passes here.
+    headers.reserve(HEADERS);
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }

@@ -34,11 +34,12 @@ impl Dev {
         let log = std::fs::File::create(folder.join("out.log")).expect("a log");
         let mut command = command(folder, &["dev", "--listen", "127.0.0.1:0"]);
         let child = command.stdout(log).stderr(Stdio::null()).spawn().expect("the binary runs");
+        let mut dev = Self { child, url: String::new() };
         for _ in 0..600 {
             let banner = std::fs::read_to_string(folder.join("out.log")).unwrap_or_default();
             if let Some(line) = banner.lines().find(|line| line.contains("/api/products")) {
-                let url = line.split_whitespace().last().expect("a URL").trim_end_matches("/api/products").to_owned();
-                return Self { child, url };
+                line.split_whitespace().last().expect("a URL").trim_end_matches("/api/products").clone_into(&mut dev.url);
+                return dev;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -60,7 +61,7 @@ fn help_names_every_command() {
     assert_eq!(help.status.code(), Some(0));
     insta::assert_snapshot!(text(&help.stdout));
     for name in
-        ["orders list", "orders show", "queue list", "dlq redrive", "inbox replay", "test-webhook stripe", "user create"]
+        ["orders list", "orders show", "queue list", "dlq redrive", "inbox replay", "test-webhook stripe", "user create", "bench place"]
     {
         let mut arguments: Vec<&str> = name.split(' ').collect();
         arguments.push("--help");

@@ -17,6 +17,7 @@ use crate::{CommitError, failpoint};
 use deadpool_postgres::ClientWrapper;
 use ordermill_core::admit::{admit, disjoint_prefix};
 use ordermill_core::change::{Change, Guard};
+use ordermill_core::time::Timestamp;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,8 +44,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Claims a batch's id for ever: answers whether the batch was committed, and if it was not, it never will be. While the
 /// old transaction may still commit, the statement waits for it.
-const SETTLE: &str = "INSERT INTO batches (id, at, is_applied) \
-     VALUES ($1, (extract(epoch FROM now()) * 1000000)::bigint + $2::bigint, false) \
+const SETTLE: &str = "INSERT INTO batches (id, is_applied) VALUES ($1, false) \
      ON CONFLICT (id) DO UPDATE SET id = excluded.id RETURNING is_applied";
 
 /// Every statement of this file, for the test that prepares them.
@@ -95,14 +95,14 @@ pub(super) struct Batcher {
     connection: Option<ClientWrapper>,
     clock: Arc<Clock>,
     work: Arc<Notify>,
-    batch_ids: BatchIds,
+    serials: Serials,
     /// Set when the last batch could not reach the server: the next one then tries only once.
     is_down: bool,
 }
 
 impl Batcher {
     pub(super) const fn new(endpoint: Endpoint, connection: ClientWrapper, clock: Arc<Clock>, work: Arc<Notify>, opening: Uuid) -> Self {
-        Self { endpoint, connection: Some(connection), clock, work, batch_ids: BatchIds::new(opening), is_down: false }
+        Self { endpoint, connection: Some(connection), clock, work, serials: Serials::new(opening), is_down: false }
     }
 
     /// Works until every sender is gone and everything accepted is answered.
@@ -212,8 +212,7 @@ impl Batcher {
 
     /// One transaction: read under locks, admit, write, commit.
     async fn run_once(&mut self, changes: &[&Encoded]) -> Result<Vec<Answer>, Setback> {
-        let offset_us = self.clock.offset_us();
-        let batch = self.batch_ids.next();
+        let (offset_us, serial) = (self.clock.offset_us(), self.serials.next());
         let client = self.connect().await?;
         let reads = guards::read(client, changes, offset_us).await?;
         let answers = judge(changes, &reads);
@@ -223,6 +222,7 @@ impl Batcher {
             answer(client.batch_execute("ROLLBACK")).await?;
             return Ok(answers);
         }
+        let batch = batch_id(reads.now, serial);
         let steps = write::steps(&admitted, &reads, batch)?;
         pipeline::write(client, &steps).await?;
         failpoint::hit("store.before_commit").map_err(|injected| Trouble::Overwhelmed(injected.to_string()))?;
@@ -286,7 +286,7 @@ impl Batcher {
 
     async fn ask_about(&mut self, batch: Uuid) -> Result<bool, Trouble> {
         let connection = self.endpoint.connect().await?;
-        let row = connection.query_one(SETTLE, &[&batch, &self.clock.offset_us()]).await?;
+        let row = connection.query_one(SETTLE, &[&batch]).await?;
         self.connection = Some(connection);
         column(&row, 0)
     }
@@ -351,19 +351,42 @@ fn refusal(trouble: &Trouble) -> CommitError {
     }
 }
 
-/// Ids for batches: random per opening of a store, counted within it, so that their index grows at its end.
-struct BatchIds {
+/// What makes the ids of this opening's batches differ from all others: 48 random bits, then a count.
+#[derive(Debug)]
+struct Serials {
     opening: u128,
-    count: u64,
+    count: u32,
 }
 
-impl BatchIds {
+impl Serials {
     const fn new(opening: Uuid) -> Self {
-        Self { opening: opening.as_u128() >> 64 << 64, count: 0 }
+        Self { opening: opening.as_u128() >> 80 << 32, count: 0 }
     }
 
-    const fn next(&mut self) -> Uuid {
+    fn next(&mut self) -> u128 {
         self.count = self.count.wrapping_add(1);
-        Uuid::from_u128(self.opening | self.count as u128)
+        self.opening | u128::from(self.count)
+    }
+}
+
+/// A batch's id: 48 bits of its time, by which old ones are found, then its serial.
+fn batch_id(now: Timestamp, serial: u128) -> Uuid {
+    Uuid::from_u128(u128::from(now.unix_ms()) << 80 | serial)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_sort_by_time_and_never_share_an_id() {
+        let mut one = Serials::new(Uuid::from_u128(u128::MAX));
+        let mut other = Serials::new(Uuid::from_u128(u128::MAX >> 1));
+        let now = Timestamp::from_millis(1_768_705_445_000);
+        let (first, second) = (batch_id(now, one.next()), batch_id(now, one.next()));
+        assert!(first < second && second < batch_id(now.plus_ms(1), other.next()));
+        assert_ne!(first, batch_id(now, Serials::new(Uuid::from_u128(u128::MAX >> 1)).next()));
+        // As `sweep` makes the bound out of a time.
+        assert!(first.simple().to_string().starts_with(&format!("{:012x}", now.unix_ms())));
     }
 }

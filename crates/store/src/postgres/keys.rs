@@ -84,6 +84,15 @@ const DEAD_LETTER: KeyStatements = KeyStatements {
            ORDER BY k.place FOR UPDATE OF r",
 };
 
+/// A row without a body: it is put together from its columns as all others are stored.
+const IDEMPOTENCY: KeyStatements = KeyStatements {
+    find: "SELECT k.place, r.created_by, 1::bigint, r.created_by, 1, json_build_object('key', encode(r.key, 'hex'), \
+           'fingerprint', encode(r.fingerprint, 'hex'), 'result', r.result, 'at', r.at)::text \
+           FROM unnest($1::bytea[]) WITH ORDINALITY AS k (key, place) JOIN idempotency r ON r.key = k.key",
+    lock: "SELECT k.place, r.created_by, 1::bigint, r.created_by FROM unnest($1::bytea[]) WITH ORDINALITY AS k (key, place) \
+           JOIN idempotency r ON r.key = k.key ORDER BY k.place FOR UPDATE OF r",
+};
+
 impl Lookup {
     #[cfg(feature = "test-support")]
     pub(super) const ALL: [Self; 16] = [
@@ -150,7 +159,7 @@ impl Lookup {
                 "provider, event_id",
                 "r.provider = k.provider AND r.event_id = k.event_id"
             ),
-            Self::Idempotency => by_key!("idempotency", "1::bigint", "$1::bytea[]", "key", "r.key = k.key"),
+            Self::Idempotency => IDEMPOTENCY,
             Self::Effect => by_key!("effects", "r.version", "$1::bytea[]", "key", "r.key = k.key"),
             Self::DeadLetter => DEAD_LETTER,
             Self::QueuePause => by_key!("queue_pauses", "r.version", "$1::text[]", "queue", "r.queue = k.queue"),

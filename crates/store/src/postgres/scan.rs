@@ -43,7 +43,9 @@ const PRODUCTS: &str = rows_by!("products", "id", "id");
 const USERS: &str = rows_by!("users", "id", "id");
 const AUDIT: &str = rows_by!("audit", "id", "id");
 const SESSIONS: &str = rows_by!("sessions", "token", "encode(token, 'hex')");
-const IDEMPOTENCY: &str = rows_by!("idempotency", "key", "encode(key, 'hex')");
+const IDEMPOTENCY: &str = "SELECT created_by, created_by, 1, json_build_object('key', encode(key, 'hex'), \
+     'fingerprint', encode(fingerprint, 'hex'), 'result', result, 'at', at)::text, json_build_array(encode(key, 'hex'))::text \
+     FROM idempotency WHERE key >= $2 ORDER BY key LIMIT $1";
 const EFFECTS: &str = rows_by!("effects", "key", "encode(key, 'hex')");
 const QUEUE_PAUSES: &str = rows_by!("queue_pauses", "queue", "queue");
 const SETTINGS: &str = rows_by!("settings", "name", "name");

@@ -66,7 +66,14 @@ macro_rules! prune {
 
 const PRUNE_SESSIONS: &str = prune!("sessions", "token", "expires_at");
 const PRUNE_IDEMPOTENCY: &str = prune!("idempotency", "key", "at");
-const PRUNE_BATCHES: &str = prune!("batches", "id", "at");
+
+/// The same for batches, whose ids begin with the milliseconds of their time.
+const PRUNE_BATCHES: &str = concat!(
+    "WITH old AS MATERIALIZED (SELECT id FROM batches WHERE id < (lpad(to_hex(greatest(0, (",
+    now!("$1"),
+    " - $2::bigint) / 1000)), 12, '0') || repeat('0', 20))::uuid ORDER BY id LIMIT $3::bigint FOR UPDATE SKIP LOCKED), ",
+    "gone AS (DELETE FROM batches t USING old WHERE t.id = old.id RETURNING 1) SELECT count(*) FROM gone"
+);
 
 /// Every statement of this file, for the test that prepares them.
 #[cfg(feature = "test-support")]

@@ -1,6 +1,6 @@
 //! How rows are written: for every table one statement that inserts and one that writes over, both for many rows at once.
-//! The first three parameters are always the changes, the bodies and the format; then come the table's real columns, the
-//! key first. This file must not read.
+//! The first parameters are the changes and, of tables with bodies, the bodies and the format; then come the table's real
+//! columns, the key first. This file must not read.
 
 use super::pipeline::{Param, Step};
 use crate::Table;
@@ -81,9 +81,9 @@ pub(super) const fn insert_statement(table: Table) -> Option<&'static str> {
              AS n (change, body, provider, event_id, state, received_at, version)"
         }
         Table::Idempotency => {
-            "INSERT INTO idempotency (created_by, last_change, body, format, key, at) \
-             SELECT n.change, n.change, n.body, $3::integer, n.key, n.at \
-             FROM unnest($1::uuid[], $2::text[], $4::bytea[], $5::bigint[]) AS n (change, body, key, at)"
+            "INSERT INTO idempotency (created_by, key, fingerprint, result, at) \
+             SELECT n.change, n.key, n.fingerprint, n.result, n.at \
+             FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::uuid[], $5::bigint[]) AS n (change, key, fingerprint, result, at)"
         }
         Table::Effects => {
             "INSERT INTO effects (created_by, last_change, body, format, key, order_id, version) \
@@ -170,11 +170,10 @@ macro_rules! columns {
 }
 
 fn arrays<'a>(table: Table, puts: &[Put<'a>]) -> Vec<Param<'a>> {
-    let mut arrays: Vec<Param<'a>> = vec![
-        Box::new(puts.iter().map(|put| put.change).collect::<Vec<_>>()),
-        Box::new(puts.iter().map(|put| put.body).collect::<Vec<_>>()),
-        Box::new(FORMAT),
-    ];
+    let mut arrays: Vec<Param<'a>> = vec![Box::new(puts.iter().map(|put| put.change).collect::<Vec<_>>())];
+    if table != Table::Idempotency {
+        arrays.extend([Box::new(puts.iter().map(|put| put.body).collect::<Vec<_>>()) as Param<'a>, Box::new(FORMAT)]);
+    }
     arrays.extend(own_columns(table, puts));
     arrays
 }
@@ -209,7 +208,8 @@ fn own_columns<'a>(table: Table, puts: &[Put<'a>]) -> Vec<Param<'a>> {
             |row: &'a InboxEntry| row.state.name(), |row: &'a InboxEntry| row.received_at.micros(),
             |row: &'a InboxEntry| row.version),
         Table::Idempotency => columns!(puts, Idempotency:
-            |row: &'a IdempotencyRow| row.key.bytes().as_slice(), |row: &'a IdempotencyRow| row.at.micros()),
+            |row: &'a IdempotencyRow| row.key.bytes().as_slice(), |row: &'a IdempotencyRow| row.fingerprint.bytes().as_slice(),
+            |row: &'a IdempotencyRow| row.result.uuid(), |row: &'a IdempotencyRow| row.at.micros()),
         Table::Effects => columns!(puts, Effect:
             |row: &'a Effect| row.key.bytes().as_slice(), |row: &'a Effect| row.order_id.uuid(), |row: &'a Effect| row.version),
         Table::QueuePauses => columns!(puts, QueuePause:

@@ -38,7 +38,7 @@ const INSERT_EVENTS: &str = "INSERT INTO events (order_id, seq, kind, v, at, act
      FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::integer[], $5::bigint[], $6::text[], $7::text[], $8::uuid[]) \
      AS n (order_id, seq, kind, v, at, actor, data, change)";
 
-const INSERT_BATCH: &str = "INSERT INTO batches (id, at, is_applied) VALUES ($1, $2, true)";
+const INSERT_BATCH: &str = "INSERT INTO batches (id, is_applied) VALUES ($1, true)";
 
 /// Every statement of this file, for the test that prepares them.
 #[cfg(feature = "test-support")]
@@ -53,7 +53,7 @@ pub(super) fn steps<'a>(admitted: &[&'a Encoded], reads: &Reads, batch: Uuid) ->
     steps.extend(ledger_step(admitted));
     steps.extend(event_step(admitted));
     steps.extend(finish_steps(admitted, reads)?);
-    steps.push(Step::new(INSERT_BATCH, vec![Box::new(batch), Box::new(reads.now.micros())]).writing(1));
+    steps.push(Step::new(INSERT_BATCH, vec![Box::new(batch)]).writing(1));
     Ok(steps)
 }
 

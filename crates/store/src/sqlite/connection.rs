@@ -77,6 +77,9 @@ fn prepare(db: &Connection, cache_kib: i64) -> Result<(), OpenError> {
     // Closing must not checkpoint on its own: after a disk error nothing may be flushed again.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(|error| failed(&error))?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(|error| failed(&error))?;
+    // Without this a statement is compiled anew whenever a limit or a bound of a range is bound, which takes longer than
+    // to run it; and plans must not change with values anyway.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(|error| failed(&error))?;
     set(db, "busy_timeout", BUSY_TIMEOUT_MS)?;
     // A memory map turns a disk error into a signal that kills the process.
     set(db, "mmap_size", 0)?;

@@ -2,6 +2,8 @@
 //! name, everything that all stores promise in [`conformance`].
 
 #[cfg(feature = "test-support")]
+mod budget;
+#[cfg(feature = "test-support")]
 mod conformance;
 #[cfg(feature = "test-support")]
 mod faulty;

@@ -10,13 +10,14 @@ mod poison;
 mod proxy;
 mod schema;
 mod tls;
+mod wal_tmp;
 
 use ordermill_store::Store;
 use ordermill_store::postgres::PostgresStore;
 use ordermill_store::postgres::throwaway::{fresh_schema, shared_url};
 
 /// A migrated store in a schema of its own, and the URL that leads there.
-async fn fresh_at(server: &str) -> (PostgresStore, String) {
+pub(crate) async fn fresh_at(server: &str) -> (PostgresStore, String) {
     let url = fresh_schema(server).await.expect("a schema");
     let store = PostgresStore::open(&url).await.expect("a store");
     store.migrate().await.expect("migrations");
@@ -29,7 +30,7 @@ pub(crate) async fn fresh() -> PostgresStore {
 }
 
 /// A plain client in the schema of a test URL, for looking and for doing damage.
-async fn client_of(url: &str) -> tokio_postgres::Client {
+pub(crate) async fn client_of(url: &str) -> tokio_postgres::Client {
     let (base, schema) = url.split_once("?unsafe_fsync=allow&schema=").expect("a test URL");
     let mut config: tokio_postgres::Config = base.parse().expect("a URL");
     config.options(format!("-c search_path={schema}"));

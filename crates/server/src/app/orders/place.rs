@@ -42,7 +42,8 @@ pub async fn place(app: &App, user: &User, wanted: &Wanted, request: Option<Requ
         failpoint::hit("order.after_commit_before_response").map_err(|fault| Fault::Unavailable(fault.to_string()))?;
     }
     if placed.order.needs_intent() {
-        let order = payments::intent::make_now(app, placed.order).await;
+        // In a box: every request would carry the room for a call to Stripe with it, also those that make none.
+        let order = Box::pin(payments::intent::make_now(app, placed.order)).await;
         return Ok(Placed { order, ..placed });
     }
     Ok(placed)

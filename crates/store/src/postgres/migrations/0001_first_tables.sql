@@ -179,14 +179,14 @@ CREATE TABLE inbox (
 CREATE INDEX inbox_received ON inbox (received_at, provider, event_id);
 CREATE INDEX inbox_state ON inbox (state, received_at, provider, event_id);
 
--- Rows come in the order of time and leave in it, so a BRIN index finds the old ones and costs an insert nothing.
+-- Part of every placed order, so it has no body and no second writer: each column is one of the row. Rows come in the
+-- order of time and leave in it, so a BRIN index finds the old ones and costs an insert next to nothing.
 CREATE TABLE idempotency (
-    key bytea PRIMARY KEY,
     at bigint NOT NULL,
-    created_by uuid NOT NULL,
-    last_change uuid NOT NULL,
-    format integer NOT NULL,
-    body text COLLATE "C" NOT NULL
+    key bytea PRIMARY KEY,
+    fingerprint bytea NOT NULL,
+    result uuid NOT NULL,
+    created_by uuid NOT NULL
 );
 CREATE INDEX idempotency_at ON idempotency USING brin (at) WITH (pages_per_range = 32, autosummarize = on);
 
@@ -223,11 +223,10 @@ CREATE TABLE numbers (
     next bigint NOT NULL
 ) WITH (fillfactor = 50);
 
--- One row for each written batch. After a lost connection its id tells whether the batch was committed: a row with
--- `is_applied` came with the batch, one without was put there so that the batch can never be committed any more.
+-- One row for each written batch; its id begins with the milliseconds of its time, by which old ones are found. After a
+-- lost connection the id tells whether the batch was committed: a row with `is_applied` came with the batch, one without
+-- was put there so that the batch can never be committed any more.
 CREATE TABLE batches (
     id uuid PRIMARY KEY,
-    at bigint NOT NULL,
     is_applied boolean NOT NULL
 );
-CREATE INDEX batches_at ON batches USING brin (at) WITH (pages_per_range = 32, autosummarize = on);
