@@ -201,6 +201,29 @@ proptest! {
 }
 
 #[test]
+fn a_guard_holds_for_exactly_what_it_says() {
+    let shop = Shop::default();
+    let maps = Maps::opened(&shop);
+    // Rows 0 to 2 have version 1; job 0 is live at attempt 0, job 1 at attempt 1, job 2 is not live, job 3 does not exist.
+    let key = |n: u8| Key::Setting(n.to_string());
+    let lease = |n: u8, attempt: i32| Guard::LeaseHeld(Claim { key: job_key(n), attempt });
+    let holds = [Guard::Absent(key(3)), Guard::Version(key(1), 1), lease(1, 1), lease(0, 0)];
+    let fails = [
+        Guard::Absent(key(1)),
+        Guard::Version(key(1), 2),
+        Guard::Version(key(1), 0),
+        Guard::Version(key(3), 1),
+        lease(1, 2),
+        lease(1, 0),
+        lease(2, 2),
+        lease(3, 1),
+    ];
+    let admitted = |guard: &Guard| admit(&[&Change { expects: vec![guard.clone()], ..shop.change() }], &maps.found()).remove(0).is_ok();
+    assert!(holds.iter().all(admitted), "{holds:?}");
+    assert!(!fails.iter().any(admitted), "{fails:?}");
+}
+
+#[test]
 fn a_change_put_off_holds_back_everything_that_overlaps_it() {
     let shop = Shop::default();
     // The third overlaps only the second, which is put off because of the first.

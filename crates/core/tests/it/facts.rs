@@ -87,7 +87,10 @@ fn every_order_of_part_payments_in_two_currencies_ends_the_same() {
 fn the_status_says_what_the_sums_say() {
     use PaymentStatus::{Disputed, Failed, Paid, PartiallyRefunded, Pending, Refunded, Underpaid};
     let paid = || pay("pi_1", PaymentProgress::Succeeded, DUE);
+    let dollars = |fact: Fact| Fact { currency: Currency::USD, ..fact };
     let cases: Vec<(Vec<Fact>, PaymentStatus, bool)> = vec![
+        (vec![dollars(paid())], Pending, false),
+        (vec![paid(), dollars(refund("re_1", RefundProgress::Succeeded, DUE))], Paid, true),
         (vec![], Pending, false),
         (vec![pay("pi_1", PaymentProgress::Pending, DUE)], Pending, false),
         (vec![pay("pi_1", PaymentProgress::Authorised, DUE)], Pending, false),
