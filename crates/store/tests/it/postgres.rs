@@ -10,7 +10,6 @@ mod poison;
 mod proxy;
 mod schema;
 mod tls;
-mod wal_tmp;
 
 use ordermill_store::Store;
 use ordermill_store::postgres::PostgresStore;

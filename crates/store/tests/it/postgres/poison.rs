@@ -106,6 +106,21 @@ async fn two_sweeps_at_once_bury_each_job_once() {
 }
 
 #[tokio::test]
+async fn old_batches_are_forgotten_and_young_ones_kept() {
+    let (store, url) = fresh_at(&shared_url().expect("a server")).await;
+    let (client, fixture) = (client_of(&url).await, Fixture::new());
+    let count = async || client.query_one("SELECT count(*) FROM batches", &[]).await.expect("a count").get::<_, i64>(0);
+    for _ in 0..3 {
+        commit(&store, &fixture.adjust("shirt", 1)).await;
+    }
+    store.advance_ms(59 * 60_000);
+    commit(&store, &fixture.adjust("shirt", 1)).await;
+    assert_eq!((store.sweep().await.expect("sweep").pruned_rows, count().await), (0, 4));
+    store.advance_ms(2 * 60_000);
+    assert_eq!((store.sweep().await.expect("sweep").pruned_rows, count().await), (3, 1));
+}
+
+#[tokio::test]
 async fn a_job_with_an_unreadable_history_does_not_stop_its_queue() {
     let (store, url) = fresh_at(&shared_url().expect("a server")).await;
     let fixture = Fixture::new();
