@@ -1,6 +1,6 @@
 //! The store that many nodes share: Postgres 14 or newer, READ COMMITTED, one writing task per node.
 //!
-//! Writes go through [`batcher`]: what waits is admitted by the pure rule that all stores share and written by set-based
+//! Writes go through `batcher`: what waits is admitted by the pure rule that all stores share and written by set-based
 //! statements in one transaction. Reads and claims use a pool. Time is always the database's. Waiting workers poll: a
 //! commit on this node wakes them at once, a commit on another node is seen at the next poll. Sending NOTIFY between nodes
 //! would shorten that and changes nothing else; polling is the truth.

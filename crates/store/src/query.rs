@@ -50,7 +50,7 @@ impl<T> Page<T> {
 }
 
 /// Which orders, newest first by number. One dimension is indexed; every further filter is applied to at most
-/// [`MAX_SCANNED`] rows and may give a short page with a cursor.
+/// `MAX_SCANNED` (1,000) rows and may give a short page with a cursor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OrderQuery {
     /// Only this customer's.

@@ -14,6 +14,7 @@ pub(super) enum Work {
     /// A change, to be written in one batch with whatever else waits.
     Commit(Commit),
     /// Changes that arrive at the same moment, in batches of their own.
+    #[cfg_attr(not(feature = "test-support"), expect(dead_code, reason = "only tests hand over several changes at once"))]
     Together(Vec<Commit>),
     /// Other writing, done inside a batch's transaction after its changes.
     Step(Box<dyn Step>),
