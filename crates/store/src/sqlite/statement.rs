@@ -8,7 +8,7 @@ use rusqlite::{CachedStatement, Connection, Params, Row};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Statement {
     /// The constant's name.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only the test of all statements names them"))]
+    #[cfg_attr(not(any(test, feature = "test-support")), expect(dead_code, reason = "only the test of all statements names them"))]
     pub(super) name: &'static str,
     /// Its SQL.
     pub(super) text: &'static str,
@@ -23,14 +23,14 @@ macro_rules! statements {
                 $crate::sqlite::statement::Statement { name: stringify!($name), text: $text };
         )*
         /// Every statement of this file.
-        #[cfg(test)]
+        #[cfg(any(test, feature = "test-support"))]
         pub(super) const STATEMENTS: &[$crate::sqlite::statement::Statement] = &[$($name),*];
     };
 }
 pub(super) use statements;
 
 /// Every statement of this store, file by file.
-#[cfg(test)]
+#[cfg(any(test, feature = "test-support"))]
 pub(super) const ALL: &[&[Statement]] = &[
     super::claim::STATEMENTS,
     super::finish::STATEMENTS,
