@@ -262,6 +262,7 @@ pub(crate) mod retention {
     /// Sessions after their end.
     pub(crate) const SESSION_MS: i64 = 24 * 3_600 * 1_000;
     /// Batch ids: longer than any connection can hang in a COMMIT.
+    #[cfg(feature = "postgres")]
     pub(crate) const BATCH_MS: i64 = 3_600 * 1_000;
     /// How many rows one slice of a sweep removes before it lets writers through.
     pub(crate) const SLICE: usize = 500;
