@@ -5,7 +5,7 @@
 //! value is an item of its own that names its row. This file must not call anything or read a clock.
 
 use crate::encode::cause_text;
-use ordermill_core::change::{Change, Guard, Key, LedgerEntry, MAX_ACTIONS, MAX_BYTES, Row, StockKey, StockMove};
+use ordermill_core::change::{Change, Guard, Key, LedgerEntry, MAX_ACTIONS, MAX_BYTES, Row, StockMove};
 use ordermill_core::event::Event;
 use ordermill_core::job::{CircuitMove, Finish, JobKey, NewJob, Outcome};
 use std::collections::BTreeMap;
@@ -72,11 +72,6 @@ fn job_text(key: &JobKey) -> String {
     format!("{}:{key}", key.queue.len())
 }
 
-/// The same for a place of goods.
-fn stock_text(key: &StockKey) -> String {
-    format!("{}:{}:{}", key.sku.len(), key.sku, key.location)
-}
-
 /// One of the at most 92 parts of the transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Action<'a> {
@@ -110,8 +105,8 @@ pub enum Item<'a> {
     Unique(&'a Row),
     /// An event.
     Event(&'a Event),
-    /// A movement of goods in the house.
-    Movement(&'a StockMove),
+    /// The movements of goods in the house that have one cause: one item, so that a paid order of many lines fits.
+    Movements(Vec<&'a StockMove>),
     /// A booking.
     Ledger(&'a LedgerEntry),
     /// A job that gives up. What else it went through was read before; the condition on the job keeps it true.
@@ -271,6 +266,7 @@ impl<'a> Plan<'a> {
     }
 
     fn add_goods_and_money(&mut self, change: &'a Change) -> Result<(), Inexpressible> {
+        let mut movements: BTreeMap<String, Vec<&StockMove>> = BTreeMap::new();
         for step in &change.stock {
             let place = ItemKey { table: "stock", partition: text(&step.key.sku), sort: text(&step.key.location) };
             let taken = |delta: i64| (delta < 0).then(|| delta.saturating_neg());
@@ -280,9 +276,11 @@ impl<'a> Plan<'a> {
             }
             self.write(place, Operation::Update(Update::AddStock(step)))?;
             if step.on_hand_delta() != 0 {
-                let item = ItemKey { table: "stock_movements", partition: stock_text(&step.key), sort: cause_text(&step.cause) };
-                self.write(item, Operation::Put(Item::Movement(step)))?;
+                movements.entry(cause_text(&step.cause)).or_default().push(step);
             }
+        }
+        for (cause, steps) in movements {
+            self.write(ItemKey::new("stock_movements", cause), Operation::Put(Item::Movements(steps)))?;
         }
         change.ledger.iter().try_for_each(|entry| {
             let item = ItemKey { table: "ledger", partition: cause_text(&entry.cause), sort: format!("{:010}", entry.leg) };
@@ -344,7 +342,7 @@ impl Operation<'_> {
                 Outcome::Retry { why, .. } | Outcome::Dead { why } => why.len(),
                 Outcome::Done => 0,
             },
-            Self::Put(Item::Unique(_) | Item::Movement(_) | Item::Ledger(_) | Item::Circuit { .. })
+            Self::Put(Item::Unique(_) | Item::Movements(_) | Item::Ledger(_) | Item::Circuit { .. })
             | Self::Update(Update::AddStock(_))
             | Self::Delete
             | Self::Check => 0,

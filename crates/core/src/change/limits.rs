@@ -76,6 +76,9 @@ pub enum ChangeFault {
         /// What.
         what: &'static str,
     },
+    /// Goods or money would move in a change that writes no guarded row: sent twice, it would move them twice.
+    #[error("goods or money move without a row or a job that fences a second time")]
+    Unfenced,
     /// A job is finished without its lease being guarded, or the other way round.
     #[error("a finish and its lease guard must come together")]
     LooseFinish,
@@ -87,6 +90,7 @@ impl Change {
         self.check_rows()?;
         self.check_events()?;
         self.check_moves()?;
+        self.check_fence()?;
         self.check_finish()?;
         self.check_keys()?;
         let found = self.actions();
@@ -99,8 +103,8 @@ impl Change {
     /// How many items the change touches, counted as `DynamoDB` would.
     pub fn actions(&self) -> usize {
         let rows_and_jobs: HashSet<_> = self.touches().collect();
-        let movements = self.stock.iter().filter(|step| step.on_hand_delta() != 0).count();
-        rows_and_jobs.len() + self.stock.len() + movements + self.ledger.len() + self.events.len()
+        let movements: HashSet<_> = self.stock.iter().filter(|step| step.on_hand_delta() != 0).map(|step| &step.cause).collect();
+        rows_and_jobs.len() + self.stock.len() + movements.len() + self.ledger.len() + self.events.len()
     }
 
     fn check_rows(&self) -> Result<(), ChangeFault> {
@@ -138,6 +142,12 @@ impl Change {
             Some(key) => Err(ChangeFault::Unguarded { key: key.clone() }),
             None => Ok(()),
         }
+    }
+
+    fn check_fence(&self) -> Result<(), ChangeFault> {
+        let moves = !self.stock.is_empty() || !self.ledger.is_empty();
+        let is_fenced = !self.puts.is_empty() || !self.deletes.is_empty() || self.finish.is_some();
+        if moves && !is_fenced { Err(ChangeFault::Unfenced) } else { Ok(()) }
     }
 
     /// By how much a row's version moves: an order by its events, everything else by one.

@@ -72,9 +72,9 @@ impl OrderStatus {
 pub enum Trigger {
     /// Enough money arrived.
     Paid,
-    /// Enough money arrived after the end, and the goods could be reserved again.
+    /// Enough money arrived after the goods were given back, and they could be had again.
     PaidLate,
-    /// Enough money arrived after the end, and the goods are gone.
+    /// Enough money arrived after the goods were given back, and they are gone.
     PaidTooLate,
     /// It is paid on delivery, so work begins without money.
     PaidOnDelivery,
@@ -134,6 +134,10 @@ pub const TRANSITIONS: &[(OrderStatus, Trigger, OrderStatus)] = &[
     (Pending, Trigger::MoneyUnclear, NeedsAttention),
     (Expired, Trigger::MoneyUnclear, NeedsAttention),
     (Cancelled, Trigger::MoneyUnclear, NeedsAttention),
+    // Enough of its own money may come before or after the money that was unclear, and must end the same (F3).
+    (NeedsAttention, Trigger::Paid, Processing),
+    (NeedsAttention, Trigger::PaidLate, Processing),
+    (NeedsAttention, Trigger::PaidTooLate, NeedsAttention),
     (NeedsAttention, Trigger::Resolve, Processing),
     (NeedsAttention, Trigger::Cancel, Cancelled),
 ];

@@ -102,7 +102,8 @@ fn settle(edit: &mut Edit, outlook: GoodsOutlook) {
     let summary = edit.order.summary();
     edit.record(EventKind::OrderPaid, json!({ "amount": summary.captured_amount, "currency": edit.order.currency }));
     let status = edit.order.status;
-    if status.after(Trigger::Paid).is_some() {
+    let has_its_goods = edit.order.stock_hold == StockHold::Reserved || edit.order.goods().is_empty();
+    if has_its_goods && status.after(Trigger::Paid).is_some() {
         if edit.order.stock_hold == StockHold::Reserved {
             edit.move_goods(Goods::Take);
             edit.order.stock_hold = StockHold::Taken;
@@ -113,7 +114,7 @@ fn settle(edit: &mut Edit, outlook: GoodsOutlook) {
     }
 }
 
-/// Money came after the end: the order lives again if its goods can be had, otherwise a person must give it back.
+/// Money came after the goods were given back: the order lives again if its goods can be had, otherwise a person must give it back.
 fn revive(edit: &mut Edit, outlook: GoodsOutlook) {
     match outlook {
         GoodsOutlook::Hopeful => {

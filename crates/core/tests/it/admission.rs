@@ -45,6 +45,11 @@ fn build(shop: &Shop, parts: &[Part]) -> Change {
             Part::Replace(n, version) => change.replace(Row::Setting(setting(&n.to_string(), version + 1)), version),
             Part::Delete(n, version) => change.delete(Key::Setting(n.to_string()), version),
             Part::Take(n, available_delta, reserved_delta) => {
+                // Goods move only beside a row that fences a second time; this one is nobody else's.
+                let fence = setting(&change.id.to_string(), 1);
+                if !change.puts.contains(&Row::Setting(fence.clone())) {
+                    change.insert(Row::Setting(fence));
+                }
                 change.stock.push(StockMove { key: StockKey::main(n.to_string()), available_delta, reserved_delta, cause });
             }
             Part::Queue(n) => {

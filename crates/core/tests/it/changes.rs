@@ -162,6 +162,11 @@ fn amounts_say_something() {
         change.stock.push(StockMove { key: StockKey::main("a"), available_delta: 0, reserved_delta: 0, cause });
     };
     assert_eq!(fault(still), ChangeFault::NotPositive { what: "a stock move" });
+    let alone = |_: &Shop, change: &mut Change| {
+        let cause = Cause::Change(change.id);
+        change.stock.push(StockMove { key: StockKey::main("a"), available_delta: 1, reserved_delta: 0, cause });
+    };
+    assert_eq!(fault(alone), ChangeFault::Unfenced, "sent twice, it would move the goods twice");
     for (debit, credit, amount) in
         [(Account::Order, Account::Fees, 0), (Account::Order, Account::Fees, i64::MIN), (Account::Order, Account::Order, 1)]
     {

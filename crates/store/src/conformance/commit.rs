@@ -101,6 +101,7 @@ pub(super) async fn every_failed_guard_is_named_in_the_order_of_the_change(subje
     let take =
         |sku: &str, available_delta| StockMove { key: StockKey::main(sku), available_delta, reserved_delta: 0, cause: cause.clone() };
     change.stock = vec![take("shirt", -3), take("hat", 1), take("cap", -1)];
+    change.puts.push(Row::Setting(fixture.setting("free", "1")));
     let conflict = lose(store, &Arc::new(change)).await;
     let row = |row: Row| Some(Box::new(row));
     assert_eq!(

@@ -172,6 +172,7 @@ pub(super) async fn a_key_has_at_most_so_many_bytes(subject: &dyn Subject) {
     let mut long_group = fixture.change();
     long_group.jobs.push(job("email", &too_long, 1));
     let mut long_sku = fixture.change();
+    long_sku.insert(Row::Setting(fixture.setting("a fence", "1")));
     let cause = Cause::Change(long_sku.id);
     long_sku.stock.push(StockMove { key: StockKey::main(too_long.clone()), available_delta: 1, reserved_delta: 0, cause });
     for change in [long_setting, long_group, long_sku] {

@@ -93,7 +93,7 @@ async fn a_fault_is_found_while_the_store_goes_on_working() {
 async fn a_fault_in_stock_is_found_once_the_goods_rest() {
     let history = History::new().await;
     let fixture = Fixture::nth(7);
-    let mut change = fixture.change();
+    let mut change = Change::clone(&fixture.insert([Row::Setting(fixture.setting("a fence", "1"))]));
     for sku in ["TEE", "MUG"] {
         let cause = Cause::Change(change.id);
         change.stock.push(StockMove { key: StockKey::main(sku), available_delta: -1, reserved_delta: 1, cause });
@@ -152,7 +152,7 @@ async fn spoil(history: &History) {
     let hurried = NewJob { past: past.clone(), ..fixture::job("email", "hurried", 1) };
     let worn = NewJob { past: Past { attempt: 4, ..past }, ..fixture::job("email", "worn", 1) };
     fixture::commit(store, &fixture.queue([hurried, worn])).await;
-    let mut change = fixture.change();
+    let mut change = Change::clone(&fixture.insert([Row::Setting(fixture.setting("a fence", "1"))]));
     let cause = Cause::Order(nobody(), 1);
     let (debit, credit) = (Account::ProviderClearing, Account::Order);
     change.ledger.push(LedgerEntry { cause: cause.clone(), leg: 0, debit, credit, amount: 5, currency: Currency::VND });
