@@ -7,6 +7,7 @@ mod body;
 pub mod control;
 mod dev;
 mod identity;
+mod leftover;
 mod limits;
 pub mod metrics;
 pub mod operations;
@@ -76,4 +77,5 @@ pub fn router(shared: Shared, extra: Router) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(tower_http::limit::RequestBodyLimitLayer::new(BODY_MAX))
         .layer(middleware::from_fn_with_state(shared, limits::around))
+        .layer(middleware::from_fn(leftover::drain))
 }

@@ -35,7 +35,7 @@ impl From<CommitError> for Fault {
         match error {
             CommitError::Conflict(conflict) => Self::Unavailable(format!("too many rivals: {conflict}")),
             CommitError::Unavailable(why) | CommitError::Unknown(why) => Self::Unavailable(why),
-            CommitError::Fault(ChangeFault::TooManyActions { .. } | ChangeFault::TooManyBytes { .. }) => {
+            CommitError::Fault(ChangeFault::TooManyActions { .. } | ChangeFault::TooManyBytes { .. } | ChangeFault::KeyTooLong { .. }) => {
                 Self::Refused(Refusal::TooLarge { what: error.to_string() })
             }
             CommitError::Fault(_) | CommitError::Corrupt { .. } => Self::Internal(error.to_string()),

@@ -5,6 +5,7 @@ use serde_json::json;
 
 on_both_stores! {
     requests_that_cannot_be_read_are_refused_clearly;
+    a_refusal_reaches_a_client_that_is_still_sending;
     every_answer_has_an_id_and_the_safe_headers;
     probes_answer;
     mail_is_shown_only_to_this_machine;
@@ -34,6 +35,17 @@ async fn requests_that_cannot_be_read_are_refused_clearly(backend: Backend) {
     let wrong_method = Answer::of(app.http.delete(app.at("/api/users/login")).send().await.expect("an answer")).await;
     wrong_method.assert_problem(405, "method_not_allowed");
     assert!(wrong_method.header("allow").contains("POST"));
+}
+
+async fn a_refusal_reaches_a_client_that_is_still_sending(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    // More than any socket buffer takes, so the client is still writing when it is refused: with a reset, the answer may be lost.
+    for _ in 0..20 {
+        let request = app.http.post(app.at("/api/users/login")).header("content-type", "application/json").body(vec![b' '; 900 * 1024]);
+        Answer::of(request.send().await.expect("an answer")).await.assert_problem(413, "body_too_large");
+        let request = app.http.post(app.at("/api/users/login")).header("content-type", "text/plain").body(vec![b' '; 250 * 1024]);
+        Answer::of(request.send().await.expect("an answer")).await.assert_problem(415, "unsupported_media_type");
+    }
 }
 
 async fn every_answer_has_an_id_and_the_safe_headers(backend: Backend) {
