@@ -4,7 +4,7 @@
 //! never quotes the value.
 
 use super::settings::decode_key;
-use ordermill_core::contact::{Email, HeaderSafe};
+use ordermill_core::contact::HeaderSafe;
 use reqwest::Url;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
@@ -69,15 +69,6 @@ pub(super) fn log_level(text: &str) -> Result<String, &'static str> {
         .map_err(|_| "a level (error, warn, info, debug, trace) or directives such as info,ordermill=debug")
 }
 
-/// The address in `Shop <shop@example.com>`, or alone.
-pub(super) fn sender(text: &str) -> Option<Email> {
-    let address = match text.trim().strip_suffix('>') {
-        Some(named) => named.rsplit_once('<')?.1,
-        None => text,
-    };
-    Email::parse(address)
-}
-
 /// Whether the URL's host is this machine, for everyone who reads it.
 pub(super) fn is_loopback_url(text: &str) -> bool {
     let url = Url::parse(text).ok();
@@ -126,16 +117,6 @@ mod tests {
         assert!(["info", "warn,ordermill=debug"].iter().all(|text| log_level(text).is_ok()));
         assert!(log_level("ordermill=loud").is_err());
         assert!(one_line("Shop\r\nBcc: eve@example.com").is_err());
-    }
-
-    #[test]
-    fn a_sender_is_an_address_with_or_without_a_name() {
-        for text in ["shop@example.com", "Shop <shop@example.com>", "Cửa hàng <shop@example.com>", " \"A, B\" <shop@example.com> "] {
-            assert_eq!(sender(text).as_ref().map(Email::as_str), Some("shop@example.com"), "{text}");
-        }
-        for text in ["", "Shop", "shop@localhost", "Shop <shop@example.com", "Shop <>", "shop@example.com>"] {
-            assert_eq!(sender(text), None, "{text}");
-        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::problem::{ConfigError, Level, Problem};
 use super::read;
 use super::settings::{Config, decode_key};
 use super::table::{self, Setting};
+use crate::mail::Sender;
 use secrecy::{ExposeSecret, SecretString};
 use std::net::SocketAddr;
 
@@ -137,8 +138,14 @@ fn check_mail(config: &Config, problems: &mut Vec<Problem>) {
     let from = At("mail", "from");
     if config.mail.from.is_empty() {
         problems.push(from.missing("every mail needs a sender"));
-    } else if read::sender(&config.mail.from).is_none() {
+    } else if Sender::parse(&config.mail.from).is_none() {
         problems.push(from.wrong("is not an address such as Shop <shop@example.com>"));
+    }
+    // A mail is handed over and then confirmed, each within the time limit, and both within one lease: a worker that lost
+    // its lease over a slow server could not write down what it sent.
+    let handover_ms = config.mail.timeout_ms.saturating_mul(2);
+    if handover_ms > config.worker.lease_ms.unsigned_abs() / 5 * 4 {
+        problems.push(At("mail", "timeout_ms").wrong("twice this must fit in four fifths of [worker] lease_ms"));
     }
 }
 
@@ -383,6 +390,12 @@ mod tests {
             |config| config.mail.from = "Shop".to_owned(),
             &format!("[mail] from: is not an address such as Shop <shop@example.com>; {from_hint}"),
         );
+        let hint = "set [mail] timeout_ms or ORDERMILL__MAIL__TIMEOUT_MS";
+        refuses(
+            |config| config.mail.timeout_ms = 12_001,
+            &format!("[mail] timeout_ms: twice this must fit in four fifths of [worker] lease_ms; {hint}"),
+        );
+        assert_eq!(lines(|config| config.mail.timeout_ms = 12_000), Vec::<String>::new());
     }
 
     #[test]
