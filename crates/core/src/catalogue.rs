@@ -14,6 +14,24 @@ pub enum ProductKind {
     Digital,
 }
 
+impl ProductKind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Physical, Self::Digital];
+
+    /// The name in storage and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Physical => "physical",
+            Self::Digital => "digital",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// One product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Product {

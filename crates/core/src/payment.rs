@@ -20,6 +20,9 @@ pub enum Provider {
 }
 
 impl Provider {
+    /// Every provider.
+    pub const ALL: [Self; 3] = [Self::Stripe, Self::Sepay, Self::Cash];
+
     /// The stable name used in storage, JSON and references.
     pub const fn name(self) -> &'static str {
         match self {
@@ -31,7 +34,7 @@ impl Provider {
 
     /// The provider of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Stripe, Self::Sepay, Self::Cash].into_iter().find(|provider| provider.name() == name)
+        Self::ALL.into_iter().find(|provider| provider.name() == name)
     }
 }
 

@@ -113,6 +113,8 @@ enum Command {
     /// Check the settings
     #[command(subcommand)]
     Config(config_command::Command),
+    /// Print the API's OpenAPI description
+    Openapi,
     /// Measure
     #[command(subcommand)]
     Bench(bench::Command),
@@ -187,6 +189,10 @@ async fn run(cli: Cli, output: &Output) -> Outcome {
         Command::User(command) => users::run(global, command, output).await,
         Command::Fsck => fsck::run(global, output).await,
         Command::Config(command) => config_command::run(global, &command, output),
+        Command::Openapi => {
+            output.line(crate::http::openapi_text().trim_end());
+            Ok(())
+        }
         Command::Bench(command) => bench::run(command, output).await,
     }
 }

@@ -1,6 +1,7 @@
 //! The HTTP surface: one line per route, and the layers that every request goes through. Handlers parse, call `app` and
 //! render; they decide nothing.
 
+pub mod access;
 mod accounts;
 mod admin;
 mod body;
@@ -9,7 +10,9 @@ mod dev;
 mod identity;
 mod leftover;
 mod limits;
+mod list;
 pub mod metrics;
+mod openapi;
 pub mod operations;
 mod orders;
 mod problem;
@@ -26,9 +29,12 @@ use crate::mail::Catcher;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{get, patch, post};
+use axum::routing::get;
+use ordermill_core::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// The largest request body. Everything larger is refused before it is read.
 pub const BODY_MAX: usize = 256 * 1024;
@@ -47,24 +53,15 @@ pub struct Shared {
 /// Every route of the API. `extra` adds what only `dev` has, such as the simulated provider.
 pub fn router(shared: Shared, extra: Router) -> Router {
     let settings = shared.app.config.server.clone();
-    let api = Router::new()
-        .route("/api/users/register", post(accounts::register))
-        .route("/api/users/login", post(accounts::login))
-        .route("/api/users/me", get(accounts::me).merge(patch(accounts::edit_me)))
-        .route("/api/products", get(products::list))
-        .route("/api/products/{id}", get(products::show))
-        .route("/api/orders", get(orders::list).merge(post(orders::create)))
-        .route("/api/orders/create", post(orders::create))
-        .route("/api/orders/{order}", get(orders::show))
-        .route("/api/orders/{order}/events", get(orders::events))
-        .nest("/api/admin", admin::router())
-        .layer(middleware::from_fn_with_state(limits::Share::new(settings.requests_max), limits::admit));
-    // Webhooks keep a share of their own: a flood of shoppers must not make a provider give up.
-    let webhooks = Router::new()
-        .route("/api/webhook/stripe", post(webhooks::stripe))
-        .route("/webhook/stripe", post(webhooks::stripe))
-        .layer(middleware::from_fn_with_state(limits::Share::new(settings.webhook_requests_max), limits::admit));
-    let mut routes = api.merge(webhooks).merge(operations::probes());
+    let check = middleware::from_fn_with_state(shared.clone(), access::check);
+    let share = |requests_max| middleware::from_fn_with_state(limits::Share::new(requests_max), limits::admit);
+    let (api, _) = api().split_for_parts();
+    let (webhooks, _) = webhooks().split_for_parts();
+    // Shed first, before anybody is looked up. Webhooks keep a share of their own: a flood of shoppers must not make a
+    // provider give up.
+    let api = api.route_layer(check.clone()).layer(share(settings.requests_max));
+    let webhooks = webhooks.route_layer(check).layer(share(settings.webhook_requests_max));
+    let mut routes = api.merge(webhooks).merge(Router::from(open()));
     if shared.catcher.is_some() {
         routes = routes.route("/dev/mail", get(dev::mail));
     }
@@ -78,4 +75,45 @@ pub fn router(shared: Shared, extra: Router) -> Router {
         .layer(tower_http::limit::RequestBodyLimitLayer::new(BODY_MAX))
         .layer(middleware::from_fn_with_state(shared, limits::around))
         .layer(middleware::from_fn(leftover::drain))
+}
+
+fn api() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(accounts::register))
+        .routes(routes!(accounts::login))
+        .routes(routes!(accounts::me, accounts::edit_me))
+        .routes(routes!(products::list))
+        .routes(routes!(products::show))
+        .routes(routes!(orders::list, orders::create))
+        .routes(routes!(orders::create_at_the_old_address))
+        .routes(routes!(orders::show))
+        .routes(routes!(orders::events))
+        .merge(admin::router())
+}
+
+fn webhooks() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(webhooks::stripe)).routes(routes!(webhooks::stripe_short))
+}
+
+/// What answers everybody, also when the process is full.
+fn open() -> OpenApiRouter<Shared> {
+    operations::probes().routes(routes!(openapi::serve))
+}
+
+/// The API's description.
+pub fn document() -> utoipa::openapi::OpenApi {
+    openapi::complete(api().merge(webhooks()).merge(open()).into_openapi())
+}
+
+/// The API's description as it is printed, served and checked in.
+pub fn openapi_text() -> String {
+    let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+pub(crate) fn time_text(time: Timestamp) -> String {
+    let at = jiff::Timestamp::from_millisecond(time.micros().div_euclid(1_000)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{at:.3}")
 }

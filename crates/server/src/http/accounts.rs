@@ -1,9 +1,10 @@
 //! Registering, signing in, one's own account.
 
-use super::Shared;
 use super::body::Json;
 use super::identity::SignedIn;
+use super::openapi::vocabulary;
 use super::problem::Problem;
+use super::{Shared, time_text};
 use crate::app::accounts::{self, Edit, ProfileEdit, Registration, SignedIn as Session};
 use axum::Json as Answer;
 use axum::extract::State;
@@ -11,27 +12,68 @@ use axum::http::StatusCode;
 use ordermill_core::account::{Role, User};
 use ordermill_core::contact::{Email, Phone};
 use ordermill_core::locale::Locale;
-use ordermill_core::time::Timestamp;
-use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 /// The longest name, in characters.
 const NAME_MAX: usize = 200;
 /// The longest push token, in bytes.
 const FCM_TOKEN_MAX: usize = 4_096;
 
-#[derive(Deserialize)]
+/// An account in its owner's and staff's eyes.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = User)]
+pub(super) struct UserBody {
+    #[schema(format = "uuid")]
+    id: String,
+    email: String,
+    #[schema(schema_with = vocabulary::role)]
+    role: Role,
+    #[schema(required)]
+    name: Option<String>,
+    /// E.164.
+    #[schema(required)]
+    phone: Option<String>,
+    #[schema(schema_with = vocabulary::locale)]
+    locale: Locale,
+    #[schema(format = DateTime)]
+    created_at: String,
+}
+
+/// Somebody signed in.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Session)]
+pub(super) struct SessionBody {
+    /// Told once; send it as `Authorization: Bearer`.
+    token: String,
+    #[schema(format = DateTime)]
+    expires_at: String,
+    user: UserBody,
+}
+
+/// A new account.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RegisterRequest {
     email: String,
+    #[schema(min_length = 8, max_length = 128)]
     password: String,
+    #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
     phone: Option<String>,
+    #[schema(schema_with = vocabulary::locale)]
     locale: Option<String>,
 }
 
-/// `POST /api/users/register`
-pub(super) async fn register(State(shared): State<Shared>, body: Json<RegisterRequest>) -> Result<(StatusCode, Answer<Value>), Problem> {
+/// Register
+#[utoipa::path(post, path = "/api/users/register", tag = "accounts", request_body = RegisterRequest,
+    responses((status = 201, description = "Registered and signed in.", body = SessionBody)))]
+pub(super) async fn register(
+    State(shared): State<Shared>,
+    body: Json<RegisterRequest>,
+) -> Result<(StatusCode, Answer<SessionBody>), Problem> {
     let request = body.value;
     let registration = Registration {
         email: parse_email(&request.email)?,
@@ -43,29 +85,33 @@ pub(super) async fn register(State(shared): State<Shared>, body: Json<RegisterRe
         is_dev: false,
     };
     let session = accounts::register(&shared.app, registration).await?;
-    Ok((StatusCode::CREATED, Answer(render_session(&session))))
+    Ok((StatusCode::CREATED, Answer(SessionBody::of(&session))))
 }
 
-#[derive(Deserialize)]
+/// Who signs in.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct LoginRequest {
     email: String,
     password: String,
 }
 
-/// `POST /api/users/login`
-pub(super) async fn login(State(shared): State<Shared>, body: Json<LoginRequest>) -> Result<Answer<Value>, Problem> {
+/// Sign in
+#[utoipa::path(post, path = "/api/users/login", tag = "accounts", request_body = LoginRequest,
+    responses((status = 200, description = "Signed in.", body = SessionBody)))]
+pub(super) async fn login(State(shared): State<Shared>, body: Json<LoginRequest>) -> Result<Answer<SessionBody>, Problem> {
     let LoginRequest { email, password } = body.value;
     if password.chars().count() > accounts::PASSWORD_MAX {
         return Err(Problem::new("invalid_credentials", "the e-mail address or the password is wrong"));
     }
     let session = accounts::login(&shared.app, &email, password).await?;
-    Ok(Answer(render_session(&session)))
+    Ok(Answer(SessionBody::of(&session)))
 }
 
-/// `GET /api/users/me`
-pub(super) async fn me(SignedIn(user): SignedIn) -> Answer<Value> {
-    Answer(render_user(&user))
+/// My account
+#[utoipa::path(get, path = "/api/users/me", tag = "accounts", responses((status = 200, description = "The account.", body = UserBody)))]
+pub(super) async fn me(SignedIn(user): SignedIn) -> Answer<UserBody> {
+    Answer(UserBody::of(&user))
 }
 
 /// A field that may be left out, emptied (`null`) or set.
@@ -94,24 +140,32 @@ impl Field {
     }
 }
 
-#[derive(Deserialize)]
+/// What is to change: members left out stay as they are, `null` empties.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct EditRequest {
     #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
     name: Field,
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     phone: Field,
+    #[schema(schema_with = vocabulary::locale)]
     locale: Option<String>,
+    /// The push token of the person's device.
     #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 4096)]
     user_fcm_token: Field,
 }
 
-/// `PATCH /api/users/me`
+/// Change my account
+#[utoipa::path(patch, path = "/api/users/me", tag = "accounts", request_body = EditRequest,
+    responses((status = 200, description = "The account as it is now.", body = UserBody)))]
 pub(super) async fn edit_me(
     State(shared): State<Shared>,
     SignedIn(user): SignedIn,
     body: Json<EditRequest>,
-) -> Result<Answer<Value>, Problem> {
+) -> Result<Answer<UserBody>, Problem> {
     let request = body.value;
     let edit = ProfileEdit {
         name: request.name.edit(parse_name)?,
@@ -120,7 +174,7 @@ pub(super) async fn edit_me(
         fcm_token: request.user_fcm_token.edit(parse_fcm_token)?,
     };
     let user = accounts::edit_profile(&shared.app, user.id, &edit).await?;
-    Ok(Answer(render_user(&user)))
+    Ok(Answer(UserBody::of(&user)))
 }
 
 /// An e-mail address in a body.
@@ -155,25 +209,22 @@ fn invalid(path: &str, message: &str) -> Problem {
     Problem::new("invalid_request", format!("{path}: {message}")).at(path, message)
 }
 
-fn render_session(session: &Session) -> Value {
-    json!({ "token": session.token, "expiresAt": time_text(session.expires_at), "user": render_user(&session.user) })
+impl SessionBody {
+    fn of(session: &Session) -> Self {
+        Self { token: session.token.clone(), expires_at: time_text(session.expires_at), user: UserBody::of(&session.user) }
+    }
 }
 
-/// An account as its owner and staff see it.
-pub(super) fn render_user(user: &User) -> Value {
-    json!({
-        "id": user.id,
-        "email": user.email,
-        "role": user.role,
-        "name": user.name,
-        "phone": user.phone,
-        "locale": user.locale,
-        "createdAt": time_text(user.created_at),
-    })
-}
-
-/// RFC 3339 in UTC, to the millisecond.
-pub(super) fn time_text(time: Timestamp) -> String {
-    let at = jiff::Timestamp::from_millisecond(time.micros().div_euclid(1_000)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    format!("{at:.3}")
+impl UserBody {
+    pub(super) fn of(user: &User) -> Self {
+        Self {
+            id: user.id.to_string(),
+            email: user.email.as_str().to_owned(),
+            role: user.role,
+            name: user.name.clone(),
+            phone: user.phone.as_ref().map(|phone| phone.as_str().to_owned()),
+            locale: user.locale,
+            created_at: time_text(user.created_at),
+        }
+    }
 }

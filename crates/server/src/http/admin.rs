@@ -8,92 +8,101 @@ mod received;
 
 use super::Shared;
 use super::identity::Operator;
-use super::orders::{render_event, render_order};
+use super::list::{Query, page_limit, word};
+use super::openapi::{List, vocabulary};
+use super::orders::{EventBody, OrderBody, Timeline};
 use super::problem::Problem;
-use super::products::page_limit;
 use crate::app::orders::{self, Viewer};
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::routing::{get, post};
-use axum::{Json as Answer, Router};
+use axum::Json as Answer;
+use axum::extract::{Path, State};
 use ordermill_core::order::OrderStatus;
 use ordermill_core::payment::PaymentStatus;
 use ordermill_store::OrderQuery;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-/// Every operator route, below `/api/admin`.
-pub(super) fn router() -> Router<Shared> {
-    Router::new()
-        .route("/orders", get(list_orders))
-        .route("/orders/{order}", get(show_order))
-        .route("/orders/{order}/events", get(order_events))
-        .route("/jobs", get(queues::jobs))
-        .route("/queues", get(queues::list))
-        .route("/dead-letters", get(queues::dead_letters))
-        .route("/dead-letters/{key}", get(queues::dead_letter))
-        .route("/dead-letters/{key}/redrive", post(queues::redrive))
-        .route("/inbox", get(received::list))
-        .route("/inbox/{provider}/{event}/replay", post(received::replay))
-        .route("/users", post(people::create))
-        .route("/fsck", post(check::fsck))
+/// Every operator route.
+pub(super) fn router() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(list_orders))
+        .routes(routes!(show_order))
+        .routes(routes!(order_events))
+        .routes(routes!(queues::jobs))
+        .routes(routes!(queues::list))
+        .routes(routes!(queues::dead_letters))
+        .routes(routes!(queues::dead_letter))
+        .routes(routes!(queues::redrive))
+        .routes(routes!(received::list))
+        .routes(routes!(received::replay))
+        .routes(routes!(people::create))
+        .routes(routes!(check::fsck))
 }
 
-#[derive(Deserialize)]
+/// Which orders.
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct OrdersQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<usize>,
+    /// The `nextCursor` of the page before.
     cursor: Option<String>,
+    /// Only these.
+    #[param(schema_with = vocabulary::order_status)]
     status: Option<String>,
+    /// Only these.
+    #[param(schema_with = vocabulary::payment_status)]
     payment_status: Option<String>,
+    /// Only those of this address.
     email: Option<String>,
 }
 
-/// `GET /api/admin/orders`
+/// Everybody's orders, newest first
+#[utoipa::path(get, path = "/api/admin/orders", tag = "operators", params(OrdersQuery),
+    responses((status = 200, description = "A page.", body = List<OrderBody>)))]
 async fn list_orders(
     State(shared): State<Shared>,
     _operator: Operator,
-    query: Result<Query<OrdersQuery>, QueryRejection>,
-) -> Result<Answer<Value>, Problem> {
-    let query = parsed(query)?;
-    let unknown = |path: &str| Problem::new("invalid_request", format!("{path}: there is no such status")).at(path, "unknown");
-    let status = query.status.map(|name| OrderStatus::from_name(&name).ok_or_else(|| unknown("status"))).transpose()?;
-    let payment = query.payment_status.map(|name| PaymentStatus::from_name(&name).ok_or_else(|| unknown("paymentStatus")));
+    Query(query): Query<OrdersQuery>,
+) -> Result<Answer<List<OrderBody>>, Problem> {
     let wanted = OrderQuery {
         customer: None,
-        status,
-        payment_status: payment.transpose()?,
+        status: word("status", query.status, OrderStatus::from_name)?,
+        payment_status: word("paymentStatus", query.payment_status, PaymentStatus::from_name)?,
         email: query.email.map(|email| email.to_ascii_lowercase()),
         cursor: query.cursor,
         limit: page_limit(query.limit)?,
     };
     let page = orders::list(&shared.app, Viewer::Staff, wanted).await?;
-    let data: Vec<Value> = page.rows.iter().map(|order| render_order(&shared.app, order)).collect();
-    Ok(Answer(json!({ "data": data, "nextCursor": page.cursor })))
+    let data = page.rows.iter().map(|order| OrderBody::of(&shared.app, order)).collect();
+    Ok(Answer(List { data, next_cursor: page.cursor }))
 }
 
-/// `GET /api/admin/orders/{id or code}`
-async fn show_order(State(shared): State<Shared>, _operator: Operator, Path(order): Path<String>) -> Result<Answer<Value>, Problem> {
+/// Anybody's order
+#[utoipa::path(get, path = "/api/admin/orders/{order}", tag = "operators", params(("order" = String, Path, description = "Its id or code.")),
+    responses((status = 200, description = "The order.", body = OrderBody)))]
+async fn show_order(State(shared): State<Shared>, _operator: Operator, Path(order): Path<String>) -> Result<Answer<OrderBody>, Problem> {
     let order = orders::find(&shared.app, Viewer::Staff, &order).await?;
-    Ok(Answer(render_order(&shared.app, &order)))
+    Ok(Answer(OrderBody::of(&shared.app, &order)))
 }
 
-/// `GET /api/admin/orders/{id or code}/events`
-async fn order_events(State(shared): State<Shared>, _operator: Operator, Path(order): Path<String>) -> Result<Answer<Value>, Problem> {
+/// Anybody's order's timeline
+#[utoipa::path(get, path = "/api/admin/orders/{order}/events", tag = "operators",
+    params(("order" = String, Path, description = "Its id or code.")),
+    responses((status = 200, description = "Its first 500 events.", body = Timeline)))]
+async fn order_events(State(shared): State<Shared>, _operator: Operator, Path(order): Path<String>) -> Result<Answer<Timeline>, Problem> {
     let events = orders::events(&shared.app, Viewer::Staff, &order, 0).await?;
-    let data: Vec<Value> = events.iter().map(render_event).collect();
-    Ok(Answer(json!({ "data": data })))
+    Ok(Answer(Timeline { data: events.iter().map(EventBody::of).collect() }))
 }
 
-/// A query string of the right shape.
-fn parsed<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
-    query.map(|Query(query)| query).map_err(|rejection| Problem::new("invalid_request", rejection.body_text()))
-}
-
-/// The body of an act that a person gives a reason for.
-#[derive(Deserialize)]
+/// Why a person does it.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ReasonRequest {
+    #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }
 

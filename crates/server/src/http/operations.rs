@@ -6,8 +6,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde_json::json;
+use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Whether new work is taken in; turned off first when the process is told to stop.
 #[derive(Debug, Default)]
@@ -27,20 +30,36 @@ impl Readiness {
 }
 
 /// The probes on the main listener.
-pub(super) fn probes() -> Router<Shared> {
-    Router::new().route("/livez", get(live)).route("/readyz", get(ready))
+pub(super) fn probes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready))
 }
 
 /// The routes of the operations listener: the probes and the metrics.
 pub fn ops_router(shared: Shared) -> Router {
-    probes().route("/metrics", get(metrics)).with_state(shared)
+    Router::from(probes()).route("/metrics", get(metrics)).with_state(shared)
 }
 
+/// Whether new work is taken in.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Readiness)]
+struct ReadyBody {
+    ready: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+/// The process lives
+#[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200, description = "It does.", body = String)))]
 async fn live() -> &'static str {
     "ok\n"
 }
 
+/// The process takes work in
+///
 /// Ready means: the store answers, its schema is ours, it takes writes, and we are not stopping.
+#[utoipa::path(get, path = "/readyz", tag = "operations",
+    responses((status = 200, description = "It does.", body = ReadyBody), (status = 503, description = "It does not.", body = ReadyBody)))]
 async fn ready(State(shared): State<Shared>) -> Response {
     let why = match shared.app.store.health().await {
         _ if shared.readiness.is_draining() => Some("draining".to_owned()),
@@ -49,8 +68,8 @@ async fn ready(State(shared): State<Shared>) -> Response {
         Ok(health) => health.read_only,
     };
     match why {
-        None => axum::Json(json!({ "ready": true })).into_response(),
-        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({ "ready": false, "why": why }))).into_response(),
+        None => axum::Json(ReadyBody { ready: true, why }).into_response(),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, axum::Json(ReadyBody { ready: false, why })).into_response(),
     }
 }
 

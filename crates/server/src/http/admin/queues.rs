@@ -1,108 +1,215 @@
 //! Queues, jobs and dead letters.
 
-use super::{ReasonRequest, parsed};
+use super::ReasonRequest;
 use crate::app::{Fault, jobs};
-use crate::http::Shared;
-use crate::http::accounts::time_text;
 use crate::http::body::Json;
 use crate::http::identity::Operator;
+use crate::http::list::{Query, page_limit};
+use crate::http::openapi::List;
 use crate::http::problem::Problem;
-use crate::http::products::page_limit;
+use crate::http::{Shared, time_text};
 use axum::Json as Answer;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use ordermill_core::job::{DeadLetter, Failure, JobKey};
-use ordermill_store::{DeadLetterQuery, JobInfo, JobQuery};
-use serde::Deserialize;
+use ordermill_store::{DeadLetterQuery, JobInfo, JobQuery, QueueInfo};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
-#[derive(Deserialize)]
+/// Which jobs.
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct QueueQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<usize>,
+    /// The `nextCursor` of the page before.
     cursor: Option<String>,
+    /// Only this queue's.
     queue: Option<String>,
 }
 
-/// `GET /api/admin/queues`
-pub(super) async fn list(State(shared): State<Shared>, _operator: Operator) -> Result<Answer<Value>, Problem> {
-    let queues = shared.app.store.queues().await.map_err(Fault::from)?;
-    let data: Vec<Value> = queues
-        .iter()
-        .map(|info| {
-            json!({
-                "queue": info.queue, "waiting": info.waiting, "running": info.running, "dead": info.dead,
-                "oldestDueMs": info.oldest_due_ms, "paused": info.is_paused, "circuitOpenMs": info.circuit_open_ms,
-            })
-        })
-        .collect();
-    Ok(Answer(json!({ "data": data, "nextCursor": null })))
+/// A queue as it is now.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Queue)]
+pub(super) struct QueueBody {
+    queue: String,
+    waiting: i64,
+    running: i64,
+    dead: i64,
+    /// For how long the oldest due job has been due; 0 when none is.
+    oldest_due_ms: i64,
+    /// People paused it.
+    paused: bool,
+    /// For how much longer its circuit stays open; 0 when it is closed.
+    circuit_open_ms: i64,
 }
 
-/// `GET /api/admin/jobs`
+/// A job that waits or runs.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Job)]
+pub(super) struct JobBody {
+    key: String,
+    queue: String,
+    payload: Value,
+    attempt: i32,
+    max_attempts: i32,
+    running: bool,
+    #[schema(required)]
+    worker: Option<String>,
+    #[schema(format = DateTime)]
+    due_at: String,
+    #[schema(format = DateTime)]
+    queued_at: String,
+    history: Vec<FailureBody>,
+}
+
+/// A job that gave up.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DeadLetter)]
+pub(super) struct DeadLetterBody {
+    /// `queue:group:number`.
+    key: String,
+    queue: String,
+    payload: Value,
+    attempts: i32,
+    why: String,
+    #[schema(format = DateTime)]
+    queued_at: String,
+    #[schema(format = DateTime)]
+    died_at: String,
+    history: Vec<FailureBody>,
+}
+
+/// One attempt that failed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = JobFailure)]
+pub(super) struct FailureBody {
+    attempt: i32,
+    #[schema(format = DateTime)]
+    at: String,
+    /// Whether it counts against the attempts.
+    counted: bool,
+    why: String,
+}
+
+/// A dead letter that is being tried again.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Redriven {
+    redriven: DeadLetterBody,
+}
+
+/// Every queue
+#[utoipa::path(get, path = "/api/admin/queues", tag = "operators", responses((status = 200, description = "All of them.", body = List<QueueBody>)))]
+pub(super) async fn list(State(shared): State<Shared>, _operator: Operator) -> Result<Answer<List<QueueBody>>, Problem> {
+    let queues = shared.app.store.queues().await.map_err(Fault::from)?;
+    Ok(Answer(List { data: queues.into_iter().map(QueueBody::of).collect(), next_cursor: None }))
+}
+
+/// Jobs that wait or run, in the order they become due
+#[utoipa::path(get, path = "/api/admin/jobs", tag = "operators", params(QueueQuery),
+    responses((status = 200, description = "A page.", body = List<JobBody>)))]
 pub(super) async fn jobs(
     State(shared): State<Shared>,
     _operator: Operator,
-    query: Result<Query<QueueQuery>, QueryRejection>,
-) -> Result<Answer<Value>, Problem> {
-    let query = parsed(query)?;
+    Query(query): Query<QueueQuery>,
+) -> Result<Answer<List<JobBody>>, Problem> {
     let wanted = JobQuery { queue: query.queue, cursor: query.cursor, limit: page_limit(query.limit)? };
     let page = shared.app.store.jobs(&wanted).await.map_err(Fault::from)?;
-    let data: Vec<Value> = page.rows.iter().map(render_job).collect();
-    Ok(Answer(json!({ "data": data, "nextCursor": page.cursor })))
+    Ok(Answer(List { data: page.rows.iter().map(JobBody::of).collect(), next_cursor: page.cursor }))
 }
 
-/// `GET /api/admin/dead-letters`
+/// Dead letters, latest death first
+#[utoipa::path(get, path = "/api/admin/dead-letters", tag = "operators", params(QueueQuery),
+    responses((status = 200, description = "A page.", body = List<DeadLetterBody>)))]
 pub(super) async fn dead_letters(
     State(shared): State<Shared>,
     _operator: Operator,
-    query: Result<Query<QueueQuery>, QueryRejection>,
-) -> Result<Answer<Value>, Problem> {
-    let query = parsed(query)?;
+    Query(query): Query<QueueQuery>,
+) -> Result<Answer<List<DeadLetterBody>>, Problem> {
     let wanted = DeadLetterQuery { queue: query.queue, cursor: query.cursor, limit: page_limit(query.limit)? };
     let page = shared.app.store.dead_letters(&wanted).await.map_err(Fault::from)?;
-    let data: Vec<Value> = page.rows.iter().map(render_dead).collect();
-    Ok(Answer(json!({ "data": data, "nextCursor": page.cursor })))
+    Ok(Answer(List { data: page.rows.iter().map(DeadLetterBody::of).collect(), next_cursor: page.cursor }))
 }
 
-/// `GET /api/admin/dead-letters/{key}`
+/// One dead letter
+#[utoipa::path(get, path = "/api/admin/dead-letters/{key}", tag = "operators",
+    params(("key" = String, Path, description = "queue:group:number")),
+    responses((status = 200, description = "The dead letter.", body = DeadLetterBody)))]
 pub(super) async fn dead_letter(
     State(shared): State<Shared>,
     _operator: Operator,
     Path(key): Path<String>,
-) -> Result<Answer<Value>, Problem> {
-    Ok(Answer(render_dead(&jobs::dead_letter(&shared.app, &parse_key(&key)?).await?)))
+) -> Result<Answer<DeadLetterBody>, Problem> {
+    Ok(Answer(DeadLetterBody::of(&jobs::dead_letter(&shared.app, &parse_key(&key)?).await?)))
 }
 
-/// `POST /api/admin/dead-letters/{key}/redrive`
+/// Try a dead letter again
+#[utoipa::path(post, path = "/api/admin/dead-letters/{key}/redrive", tag = "operators", request_body = ReasonRequest,
+    params(("key" = String, Path, description = "queue:group:number")),
+    responses((status = 200, description = "It is queued under its old identity.", body = Redriven)))]
 pub(super) async fn redrive(
     State(shared): State<Shared>,
     operator: Operator,
     Path(key): Path<String>,
     body: Json<ReasonRequest>,
-) -> Result<Answer<Value>, Problem> {
+) -> Result<Answer<Redriven>, Problem> {
     let dead = jobs::redrive(&shared.app, &parse_key(&key)?, operator.actor(), body.value.checked()?).await?;
-    Ok(Answer(json!({ "redriven": render_dead(&dead) })))
+    Ok(Answer(Redriven { redriven: DeadLetterBody::of(&dead) }))
 }
 
 fn parse_key(text: &str) -> Result<JobKey, Problem> {
     JobKey::parse(text).ok_or_else(|| Problem::new("not_found", "a dead letter is named queue:group:number"))
 }
 
-fn render_job(job: &JobInfo) -> Value {
-    json!({
-        "key": job.key.to_string(), "queue": job.key.queue, "payload": payload(&job.payload), "attempt": job.past.attempt,
-        "maxAttempts": job.max_attempts, "running": job.is_running, "worker": job.worker,
-        "dueAt": time_text(job.due_at), "queuedAt": time_text(job.queued_at), "history": history(&job.past.history),
-    })
+impl QueueBody {
+    fn of(info: QueueInfo) -> Self {
+        Self {
+            queue: info.queue,
+            waiting: info.waiting,
+            running: info.running,
+            dead: info.dead,
+            oldest_due_ms: info.oldest_due_ms,
+            paused: info.is_paused,
+            circuit_open_ms: info.circuit_open_ms,
+        }
+    }
 }
 
-fn render_dead(dead: &DeadLetter) -> Value {
-    json!({
-        "key": dead.key.to_string(), "queue": dead.key.queue, "payload": payload(&dead.payload), "attempts": dead.past.attempt,
-        "why": dead.why, "queuedAt": time_text(dead.queued_at), "diedAt": time_text(dead.died_at),
-        "history": history(&dead.past.history),
-    })
+impl JobBody {
+    fn of(job: &JobInfo) -> Self {
+        Self {
+            key: job.key.to_string(),
+            queue: job.key.queue.clone(),
+            payload: payload(&job.payload),
+            attempt: job.past.attempt,
+            max_attempts: job.max_attempts,
+            running: job.is_running,
+            worker: job.worker.clone(),
+            due_at: time_text(job.due_at),
+            queued_at: time_text(job.queued_at),
+            history: history(&job.past.history),
+        }
+    }
+}
+
+impl DeadLetterBody {
+    fn of(dead: &DeadLetter) -> Self {
+        Self {
+            key: dead.key.to_string(),
+            queue: dead.key.queue.clone(),
+            payload: payload(&dead.payload),
+            attempts: dead.past.attempt,
+            why: dead.why.clone(),
+            queued_at: time_text(dead.queued_at),
+            died_at: time_text(dead.died_at),
+            history: history(&dead.past.history),
+        }
+    }
 }
 
 /// The payload as JSON, or as text when a newer node wrote something else.
@@ -110,7 +217,12 @@ fn payload(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| json!(text))
 }
 
-fn history(failures: &[Failure]) -> Vec<Value> {
-    let render = |failure: &Failure| json!({ "attempt": failure.attempt, "at": time_text(failure.at), "counted": failure.counted, "why": failure.why });
+fn history(failures: &[Failure]) -> Vec<FailureBody> {
+    let render = |failure: &Failure| FailureBody {
+        attempt: failure.attempt,
+        at: time_text(failure.at),
+        counted: failure.counted,
+        why: failure.why.clone(),
+    };
     failures.iter().map(render).collect()
 }

@@ -1,62 +1,96 @@
 //! Received provider events.
 
-use super::{ReasonRequest, parsed};
+use super::ReasonRequest;
 use crate::app::Fault;
 use crate::app::payments::inbox;
-use crate::http::Shared;
-use crate::http::accounts::time_text;
 use crate::http::body::Json;
 use crate::http::identity::Operator;
+use crate::http::list::{Query, page_limit, word};
+use crate::http::openapi::{List, vocabulary};
 use crate::http::problem::Problem;
-use crate::http::products::page_limit;
+use crate::http::{Shared, time_text};
 use axum::Json as Answer;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use ordermill_core::inbox::{InboxEntry, InboxState};
 use ordermill_core::payment::Provider;
 use ordermill_store::InboxQuery;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-#[derive(Deserialize)]
+/// Which received events.
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<usize>,
+    /// The `nextCursor` of the page before.
     cursor: Option<String>,
+    /// Only these.
+    #[param(schema_with = vocabulary::inbox_state)]
     state: Option<String>,
 }
 
-/// `GET /api/admin/inbox`
+/// A received event without its body, which holds personal data.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ReceivedEvent)]
+pub(super) struct EventBody {
+    #[schema(schema_with = vocabulary::provider)]
+    provider: Provider,
+    event_id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    #[schema(schema_with = vocabulary::inbox_state)]
+    state: InboxState,
+    /// What came of it.
+    outcome: String,
+    #[schema(required, format = "uuid")]
+    order_id: Option<String>,
+    #[schema(format = DateTime)]
+    received_at: String,
+}
+
+/// Received events, newest first
+#[utoipa::path(get, path = "/api/admin/inbox", tag = "operators", params(ListQuery),
+    responses((status = 200, description = "A page.", body = List<EventBody>)))]
 pub(super) async fn list(
     State(shared): State<Shared>,
     _operator: Operator,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Answer<Value>, Problem> {
-    let query = parsed(query)?;
-    let unknown = || Problem::new("invalid_request", "state: there is no such state").at("state", "unknown");
-    let state = query.state.map(|name| InboxState::from_name(&name).ok_or_else(unknown)).transpose()?;
+    Query(query): Query<ListQuery>,
+) -> Result<Answer<List<EventBody>>, Problem> {
+    let state = word("state", query.state, InboxState::from_name)?;
     let wanted = InboxQuery { state, cursor: query.cursor, limit: page_limit(query.limit)? };
     let page = shared.app.store.inbox(&wanted).await.map_err(Fault::from)?;
-    let data: Vec<Value> = page.rows.iter().map(render).collect();
-    Ok(Answer(json!({ "data": data, "nextCursor": page.cursor })))
+    Ok(Answer(List { data: page.rows.iter().map(EventBody::of).collect(), next_cursor: page.cursor }))
 }
 
-/// `POST /api/admin/inbox/{provider}/{event}/replay`
+/// Handle a received event again
+#[utoipa::path(post, path = "/api/admin/inbox/{provider}/{event}/replay", tag = "operators", request_body = ReasonRequest,
+    params(("provider" = String, Path, description = "Whose it is."), ("event" = String, Path, description = "The provider's id of it.")),
+    responses((status = 200, description = "The event, queued to be handled.", body = EventBody)))]
 pub(super) async fn replay(
     State(shared): State<Shared>,
     operator: Operator,
     Path((provider, event)): Path<(String, String)>,
     body: Json<ReasonRequest>,
-) -> Result<Answer<Value>, Problem> {
+) -> Result<Answer<EventBody>, Problem> {
     let provider = Provider::from_name(&provider).ok_or_else(|| Problem::new("not_found", "there is no such provider"))?;
     let entry = inbox::replay(&shared.app, provider, &event, operator.actor(), body.value.checked()?).await?;
-    Ok(Answer(render(&entry)))
+    Ok(Answer(EventBody::of(&entry)))
 }
 
-/// An event without its body, which holds personal data.
-fn render(entry: &InboxEntry) -> Value {
-    json!({
-        "provider": entry.provider, "eventId": entry.event_id, "type": entry.kind, "state": entry.state,
-        "outcome": entry.outcome, "orderId": entry.order_id, "receivedAt": time_text(entry.received_at),
-    })
+impl EventBody {
+    fn of(entry: &InboxEntry) -> Self {
+        Self {
+            provider: entry.provider,
+            event_id: entry.event_id.clone(),
+            kind: entry.kind.clone(),
+            state: entry.state,
+            outcome: entry.outcome.clone(),
+            order_id: entry.order_id.map(|id| id.to_string()),
+            received_at: time_text(entry.received_at),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::app::orders::RequestKey;
+use crate::http::openapi::vocabulary;
 use crate::http::problem::Problem;
 use axum::http::{HeaderMap, Method};
 use ordermill_core::account::User;
@@ -12,28 +13,62 @@ use ordermill_core::order::place::Wanted;
 use ordermill_core::order::{Address, PaymentMethod};
 use ordermill_core::refusal::Refusal;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 /// The longest note, in characters.
 const NOTE_MAX: usize = 2_000;
 /// The longest part of an address, in characters.
 const ADDRESS_PART_MAX: usize = 200;
 
-/// The body of `POST /api/orders/create`.
-#[derive(Deserialize)]
+/// What the customer wants.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = CreateOrderRequest)]
 pub(in crate::http) struct CreateRequest {
+    #[schema(max_items = 40)]
     products: Vec<WantedLine>,
+    /// The total the customer saw; when it differs from the shop's, the order is refused.
     total_amount: Option<i64>,
+    #[schema(schema_with = vocabulary::payment_method)]
     payment_method: PaymentMethod,
-    shipping_address: Option<Address>,
+    /// Needed for goods that are sent.
+    shipping_address: Option<AddressRequest>,
+    #[schema(max_length = 2000)]
     note: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = WantedLine)]
 struct WantedLine {
+    #[schema(format = "uuid")]
     product_id: String,
+    #[schema(minimum = 1, maximum = 10000)]
     quantity: i64,
+}
+
+/// Where a parcel goes.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = AddressRequest)]
+struct AddressRequest {
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    #[schema(min_length = 1, max_length = 200)]
+    phone: String,
+    #[schema(min_length = 1, max_length = 200)]
+    line1: String,
+    #[schema(max_length = 200)]
+    ward: Option<String>,
+    #[schema(max_length = 200)]
+    district: Option<String>,
+    #[schema(max_length = 200)]
+    province: Option<String>,
+    #[schema(max_length = 200)]
+    postal_code: Option<String>,
+    /// ISO 3166 alpha-2.
+    #[schema(pattern = "^[A-Za-z]{2}$")]
+    country: String,
 }
 
 impl CreateRequest {
@@ -59,7 +94,7 @@ impl CreateRequest {
     }
 }
 
-fn check_address(address: Address) -> Result<Address, Problem> {
+fn check_address(address: AddressRequest) -> Result<Address, Problem> {
     let part = |path: &str, text: String| check_text(&format!("shippingAddress.{path}"), &text, ADDRESS_PART_MAX);
     let needed = |path: &str, text: String| match part(path, text)? {
         text if text.is_empty() => Err(invalid(&format!("shippingAddress.{path}"), "must not be empty")),

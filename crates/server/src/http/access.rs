@@ -1,0 +1,161 @@
+//! Who may ask for what: one table. The layer that checks it, the OpenAPI document and the access tests all read it, and a
+//! route that is missing here answers nobody.
+
+use super::Shared;
+use super::identity::{Caller, LocalOperator};
+use super::problem::Problem;
+use crate::app::accounts;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use ordermill_core::account::Role;
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Public,
+    /// A provider, which signs what it sends; the handler verifies it.
+    Signature,
+    /// Every signed-in account; what it may see there is the handler's to say.
+    Account,
+    /// Staff, admins and the local operator.
+    Staff,
+    /// Admins and the local operator.
+    Admin,
+}
+
+impl Access {
+    /// The name in the OpenAPI document.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Signature => "signature",
+            Self::Account => "account",
+            Self::Staff => "staff",
+            Self::Admin => "admin",
+        }
+    }
+
+    const fn lets_in(self, role: Role) -> bool {
+        match self {
+            Self::Public | Self::Signature | Self::Account => true,
+            Self::Staff => role.is_staff(),
+            Self::Admin => matches!(role, Role::Admin),
+        }
+    }
+}
+
+/// Every route of the API with its method, sorted by path.
+pub const ROUTES: &[(&str, &str, Access)] = &[
+    ("GET", "/api/admin/dead-letters", Access::Staff),
+    ("GET", "/api/admin/dead-letters/{key}", Access::Staff),
+    ("POST", "/api/admin/dead-letters/{key}/redrive", Access::Staff),
+    ("POST", "/api/admin/fsck", Access::Admin),
+    ("GET", "/api/admin/inbox", Access::Staff),
+    ("POST", "/api/admin/inbox/{provider}/{event}/replay", Access::Staff),
+    ("GET", "/api/admin/jobs", Access::Staff),
+    ("GET", "/api/admin/orders", Access::Staff),
+    ("GET", "/api/admin/orders/{order}", Access::Staff),
+    ("GET", "/api/admin/orders/{order}/events", Access::Staff),
+    ("GET", "/api/admin/queues", Access::Staff),
+    ("POST", "/api/admin/users", Access::Admin),
+    ("GET", "/api/orders", Access::Account),
+    ("POST", "/api/orders", Access::Account),
+    ("POST", "/api/orders/create", Access::Account),
+    ("GET", "/api/orders/{order}", Access::Account),
+    ("GET", "/api/orders/{order}/events", Access::Account),
+    ("GET", "/api/products", Access::Public),
+    ("GET", "/api/products/{id}", Access::Public),
+    ("POST", "/api/users/login", Access::Public),
+    ("GET", "/api/users/me", Access::Account),
+    ("PATCH", "/api/users/me", Access::Account),
+    ("POST", "/api/users/register", Access::Public),
+    ("POST", "/api/webhook/stripe", Access::Signature),
+    ("GET", "/livez", Access::Public),
+    ("GET", "/openapi.json", Access::Public),
+    ("GET", "/readyz", Access::Public),
+    ("POST", "/webhook/stripe", Access::Signature),
+];
+
+/// Who may use a route, if there is one.
+pub fn of(method: &str, path: &str) -> Option<Access> {
+    // Whoever may read something may ask for its head.
+    let method = if method == "HEAD" { "GET" } else { method };
+    ROUTES.iter().find(|(known, route, _)| *known == method && *route == path).map(|(_, _, access)| *access)
+}
+
+/// The layer around every route of the API: finds out who asks, and refuses whom the table does not let in.
+pub(super) async fn check(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match admit(&shared, &parts).await {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                parts.extensions.insert(caller);
+            }
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Who asks, where the route wants to know.
+async fn admit(shared: &Shared, parts: &Parts) -> Result<Option<Caller>, Problem> {
+    let path = parts.extensions.get::<MatchedPath>().map_or("", |path| path.as_str());
+    let Some(access) = of(parts.method.as_str(), path) else { return refuse_unlisted(&parts.method, path) };
+    match access {
+        Access::Public | Access::Signature => return Ok(None),
+        Access::Staff | Access::Admin => {
+            if let Some(LocalOperator(name)) = parts.extensions.get::<LocalOperator>() {
+                return Ok(Some(Caller::Local(name.clone())));
+            }
+        }
+        Access::Account => {}
+    }
+    let token = bearer(&parts.headers).ok_or_else(Problem::unauthenticated)?;
+    let user = accounts::authenticate(&shared.app, token).await?.ok_or_else(Problem::unauthenticated)?;
+    match access {
+        _ if access.lets_in(user.role) => Ok(Some(Caller::Account(Box::new(user)))),
+        Access::Admin => Err(Problem::new("forbidden", "only an admin may do this")),
+        _ => Err(Problem::new("forbidden", "this account is not staff")),
+    }
+}
+
+/// A method that no route has is the router's to refuse; a route that is not in the table must not answer.
+fn refuse_unlisted(method: &Method, path: &str) -> Result<Option<Caller>, Problem> {
+    if ROUTES.iter().any(|(_, route, _)| *route == path) {
+        return Ok(None);
+    }
+    tracing::error!(%method, path, "a route without an entry in the table of access");
+    Err(Problem::new("internal", "something broke on our side; it has been noted"))
+}
+
+/// The token of an `Authorization: Bearer` header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && (1..=512).contains(&token.len())).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn the_table_is_sorted_and_says_everything_once() {
+        assert!(ROUTES.is_sorted_by_key(|(_, path, _)| *path));
+        assert_eq!(ROUTES.iter().map(|(method, path, _)| (method, path)).collect::<HashSet<_>>().len(), ROUTES.len());
+        assert_eq!(of("HEAD", "/api/products"), Some(Access::Public));
+        assert_eq!(of("DELETE", "/api/products"), None);
+    }
+
+    #[test]
+    fn what_operators_do_is_never_open() {
+        for (method, path, access) in ROUTES.iter().filter(|(_, path, _)| path.starts_with("/api/admin/")) {
+            assert!(matches!(access, Access::Staff | Access::Admin), "{method} {path}");
+        }
+    }
+}
