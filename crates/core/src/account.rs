@@ -1,5 +1,5 @@
-//! Who may speak to us: accounts, their roles, their sessions. This file must not hash passwords or make tokens
-//! (that needs randomness); it only holds what came of it.
+//! Who may speak to us: accounts, their roles, their sessions, and what helps or hinders getting in. This file must not
+//! hash passwords or make tokens (that needs randomness); it only holds what came of it.
 
 use crate::contact::{Email, Phone};
 use crate::digest::Digest;
@@ -87,4 +87,41 @@ pub struct Session {
     pub expires_at: Timestamp,
     /// Begun by `ordermill dev`.
     pub is_dev: bool,
+}
+
+/// What a one-time token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenPurpose {
+    /// Setting a new password without the old one.
+    PasswordReset,
+}
+
+/// A token that was sent to somebody and works once: whoever uses it deletes this row in the same change. The token itself
+/// is never stored, only its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OneTimeToken {
+    /// SHA-256 of the token.
+    pub token: Digest,
+    /// What it is good for.
+    pub purpose: TokenPurpose,
+    /// Whose account it is about.
+    pub user_id: UserId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it is good for nothing.
+    pub expires_at: Timestamp,
+}
+
+/// Failed log-ins of one account, counted so that guessing is slow on every node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throttle {
+    /// Digest of what is counted for: an account that exists and one that does not look the same.
+    pub scope: Digest,
+    /// How many there were.
+    pub failures: i32,
+    /// When the counting began.
+    pub since: Timestamp,
+    /// Counts the writes of this row, from 1.
+    pub version: i64,
 }

@@ -70,6 +70,8 @@ id_types! {
     AuditId;
     /// One dead letter.
     DeadLetterId;
+    /// One API key.
+    ApiKeyId;
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub mod code;
 pub mod contact;
 
 pub mod account;
+pub mod api_key;
+pub mod cart;
 pub mod catalogue;
 pub mod order;
 pub mod payment;

@@ -54,6 +54,11 @@ impl ItemKey {
             Key::QueuePause(queue) => Self::new("queue_pauses", text(queue)),
             Key::Audit(id) => Self::new("audit", id.to_string()),
             Key::Setting(name) => Self::new("settings", text(name)),
+            Key::Cart(customer) => Self::new("carts", customer.to_string()),
+            Key::ApiKey(id) => Self::new("api_keys", id.to_string()),
+            Key::ApiKeySecret(digest) => Self::new("api_key_secrets", digest.to_string()),
+            Key::OneTimeToken(token) => Self::new("one_time_tokens", token.to_string()),
+            Key::Throttle(scope) => Self::new("throttles", scope.to_string()),
         }
     }
 
@@ -260,7 +265,7 @@ impl<'a> Plan<'a> {
             }
         }
         change.deletes.iter().try_for_each(|key| match key {
-            Key::Order(_) | Key::Product(_) | Key::User(_) => Err(Inexpressible::HiddenUniqueValues(key.clone())),
+            Key::Order(_) | Key::Product(_) | Key::User(_) | Key::ApiKey(_) => Err(Inexpressible::HiddenUniqueValues(key.clone())),
             _ => self.write(ItemKey::of_key(key), Operation::Delete),
         })
     }
@@ -352,7 +357,7 @@ impl Operation<'_> {
 
 /// Whether the key is one of a row's other unique values, not the one the row is written under.
 const fn is_unique_value(key: &Key) -> bool {
-    matches!(key, Key::OrderNumber(_) | Key::Sku(_) | Key::ProductUrl(_) | Key::UserEmail(_))
+    matches!(key, Key::OrderNumber(_) | Key::Sku(_) | Key::ProductUrl(_) | Key::UserEmail(_) | Key::ApiKeySecret(_))
 }
 
 #[cfg(test)]

@@ -59,6 +59,10 @@ pub(crate) fn row_body(row: &Row) -> Result<String, CommitError> {
         Row::QueuePause(row) => json(row),
         Row::Audit(row) => json(row),
         Row::Setting(row) => json(row),
+        Row::Cart(row) => json(row),
+        Row::ApiKey(row) => json(row),
+        Row::OneTimeToken(row) => json(row),
+        Row::Throttle(row) => json(row),
     }
 }
 

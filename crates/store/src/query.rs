@@ -225,7 +225,7 @@ impl Sequence {
 pub struct SweepReport {
     /// Jobs moved to the dead letters because their last attempt's lease ran out.
     pub exhausted_jobs: u64,
-    /// Rows that had served their time: sessions, idempotency rows, batch ids.
+    /// Rows that had served their time: sessions, idempotency rows, one-time tokens, failed log-ins, batch ids.
     pub pruned_rows: u64,
 }
 
@@ -261,6 +261,10 @@ pub(crate) mod retention {
     pub(crate) const IDEMPOTENCY_MS: i64 = 48 * 3_600 * 1_000;
     /// Sessions after their end.
     pub(crate) const SESSION_MS: i64 = 24 * 3_600 * 1_000;
+    /// One-time tokens after their end.
+    pub(crate) const ONE_TIME_TOKEN_MS: i64 = 24 * 3_600 * 1_000;
+    /// Failed log-ins after the first of them.
+    pub(crate) const THROTTLE_MS: i64 = 24 * 3_600 * 1_000;
     /// Batch ids: longer than any connection can hang in a COMMIT.
     #[cfg(feature = "postgres")]
     pub(crate) const BATCH_MS: i64 = 3_600 * 1_000;

@@ -45,11 +45,19 @@ pub enum Table {
     Audit,
     /// Settings, by name.
     Settings,
+    /// Carts, by customer.
+    Carts,
+    /// API keys, by id.
+    ApiKeys,
+    /// One-time tokens, by digest.
+    OneTimeTokens,
+    /// Failed log-ins, by the digest of what they are counted for.
+    Throttles,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::Orders,
         Self::Events,
         Self::Stock,
@@ -67,6 +75,10 @@ impl Table {
         Self::QueuePauses,
         Self::Audit,
         Self::Settings,
+        Self::Carts,
+        Self::ApiKeys,
+        Self::OneTimeTokens,
+        Self::Throttles,
     ];
 }
 

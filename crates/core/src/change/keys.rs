@@ -1,11 +1,13 @@
 //! Every unique value is a [`Key`], and every stored thing a [`Row`] that knows its keys. Both enums are closed: a new
 //! kind of row is a new line here, in each store and in the conformance suite.
 
-use crate::account::{Session, User};
+use crate::account::{OneTimeToken, Session, Throttle, User};
+use crate::api_key::ApiKey;
+use crate::cart::Cart;
 use crate::catalogue::{MAIN_LOCATION, Product};
 use crate::digest::Digest;
 use crate::event::Actor;
-use crate::id::{AuditId, ChangeId, OrderId, ProductId, UserId};
+use crate::id::{ApiKeyId, AuditId, ChangeId, OrderId, ProductId, UserId};
 use crate::inbox::InboxEntry;
 use crate::job::JobKey;
 use crate::order::Order;
@@ -49,6 +51,16 @@ pub enum Key {
     Audit(AuditId),
     /// A setting that the store itself remembers, such as who made it.
     Setting(String),
+    /// A customer's cart.
+    Cart(UserId),
+    /// An API key.
+    ApiKey(ApiKeyId),
+    /// An API key, by the digest of its secret.
+    ApiKeySecret(Digest),
+    /// A one-time token, by its digest.
+    OneTimeToken(Digest),
+    /// Failed log-ins, by the digest of what they are counted for.
+    Throttle(Digest),
 }
 
 /// Which goods, in which place.
@@ -205,6 +217,14 @@ pub enum Row {
     Audit(AuditEntry),
     /// A remembered setting.
     Setting(Setting),
+    /// A customer's cart.
+    Cart(Cart),
+    /// An API key.
+    ApiKey(ApiKey),
+    /// A one-time token.
+    OneTimeToken(OneTimeToken),
+    /// Failed log-ins.
+    Throttle(Throttle),
 }
 
 impl Row {
@@ -222,6 +242,10 @@ impl Row {
             Self::QueuePause(row) => Key::QueuePause(row.queue.clone()),
             Self::Audit(row) => Key::Audit(row.id),
             Self::Setting(row) => Key::Setting(row.name.clone()),
+            Self::Cart(row) => Key::Cart(row.customer),
+            Self::ApiKey(row) => Key::ApiKey(row.id),
+            Self::OneTimeToken(row) => Key::OneTimeToken(row.token),
+            Self::Throttle(row) => Key::Throttle(row.scope),
         }
     }
 
@@ -235,6 +259,7 @@ impl Row {
                 keys.extend(row.url.clone().map(Key::ProductUrl));
             }
             Self::User(row) => keys.push(Key::UserEmail(row.email.as_str().to_owned())),
+            Self::ApiKey(row) => keys.push(Key::ApiKeySecret(row.secret)),
             Self::Payment(_)
             | Self::Session(_)
             | Self::Inbox(_)
@@ -242,7 +267,10 @@ impl Row {
             | Self::Effect(_)
             | Self::QueuePause(_)
             | Self::Audit(_)
-            | Self::Setting(_) => {}
+            | Self::Setting(_)
+            | Self::Cart(_)
+            | Self::OneTimeToken(_)
+            | Self::Throttle(_) => {}
         }
         keys
     }
@@ -257,7 +285,10 @@ impl Row {
             Self::Effect(row) => row.version,
             Self::QueuePause(row) => row.version,
             Self::Setting(row) => row.version,
-            Self::Payment(_) | Self::Session(_) | Self::Idempotency(_) | Self::Audit(_) => 1,
+            Self::Cart(row) => row.version,
+            Self::ApiKey(row) => row.version,
+            Self::Throttle(row) => row.version,
+            Self::Payment(_) | Self::Session(_) | Self::Idempotency(_) | Self::Audit(_) | Self::OneTimeToken(_) => 1,
         }
     }
 }

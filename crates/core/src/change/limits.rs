@@ -251,7 +251,12 @@ fn key_bytes(key: &Key) -> usize {
         | Key::Session(_)
         | Key::Idempotency(_)
         | Key::Effect(_)
-        | Key::Audit(_) => 0,
+        | Key::Audit(_)
+        | Key::Cart(_)
+        | Key::ApiKey(_)
+        | Key::ApiKeySecret(_)
+        | Key::OneTimeToken(_)
+        | Key::Throttle(_) => 0,
     }
 }
 

@@ -3,8 +3,10 @@
 
 use crate::conformance::Subject;
 use crate::{CommitError, JobQuery, Record, Store, Table};
-use ordermill_core::account::{Role, Session, User};
+use ordermill_core::account::{OneTimeToken, Role, Session, Throttle, TokenPurpose, User};
 use ordermill_core::admit::{Conflict, disjoint_prefix};
+use ordermill_core::api_key::{ApiKey, Scope};
+use ordermill_core::cart::Cart;
 use ordermill_core::catalogue::{Product, ProductKind};
 use ordermill_core::change::{
     AuditEntry, Cause, Change, Effect, EffectState, IdempotencyRow, QueuePause, Row, Setting, StockKey, StockMove,
@@ -12,7 +14,7 @@ use ordermill_core::change::{
 use ordermill_core::contact::Email;
 use ordermill_core::digest::Digest;
 use ordermill_core::event::{Actor, Event, EventKind};
-use ordermill_core::id::{AuditId, ChangeId, OrderId, PaymentId, ProductId, UserId};
+use ordermill_core::id::{ApiKeyId, AuditId, ChangeId, OrderId, PaymentId, ProductId, UserId};
 use ordermill_core::inbox::{InboxEntry, InboxState};
 use ordermill_core::job::{CircuitMove, Claim, DeadLetter, Finish, Job, JobKey, MAX_ATTEMPTS, NewJob, Outcome, Past};
 use ordermill_core::locale::Locale;
@@ -24,7 +26,7 @@ use ordermill_core::payment::{Fact, FactKind, PaymentProgress, Provider, RefundP
 use ordermill_core::route::Routing;
 use ordermill_core::time::Timestamp;
 use serde_json::json;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -178,6 +180,37 @@ impl Fixture {
     /// A setting's first value.
     pub fn setting(&self, name: &str, value: &str) -> Setting {
         Setting { name: name.to_owned(), value: value.to_owned(), version: 1 }
+    }
+
+    /// A customer's first cart: three of one product.
+    pub fn cart(&self, customer: UserId) -> Cart {
+        Cart::empty(customer, NOW).set(ProductId::new(NOW.unix_ms(), self.bytes()), 3, NOW).expect("a cart that core accepts")
+    }
+
+    /// An API key that may read orders and received events.
+    pub fn api_key(&self, name: &str) -> ApiKey {
+        ApiKey {
+            id: ApiKeyId::new(NOW.unix_ms(), self.bytes()),
+            secret: self.digest(),
+            shown: "om_live_3fk2".to_owned(),
+            name: name.to_owned(),
+            scopes: BTreeSet::from([Scope::OrdersRead, Scope::WebhooksRead]),
+            created_by: Actor::operator("lan"),
+            created_at: NOW,
+            expires_at: Some(NOW.plus_ms(HOUR_MS)),
+            revoked_at: None,
+            version: 1,
+        }
+    }
+
+    /// A token by which the owner of an account sets a new password.
+    pub fn one_time_token(&self, user_id: UserId, expires_at: Timestamp) -> OneTimeToken {
+        OneTimeToken { token: self.digest(), purpose: TokenPurpose::PasswordReset, user_id, created_at: NOW, expires_at }
+    }
+
+    /// The first failed log-in of somebody.
+    pub fn throttle(&self, since: Timestamp) -> Throttle {
+        Throttle { scope: self.digest(), failures: 1, since, version: 1 }
     }
 
     /// A change that inserts these rows.

@@ -41,6 +41,8 @@ pub(super) async fn a_sweep_forgets_what_has_served_its_time(subject: &dyn Subje
         Row::Setting(fixture.setting("a", "1")),
         Row::Inbox(fixture.inbox("evt_1", InboxState::Applied)),
         Row::Effect(fixture.effect(order)),
+        Row::Cart(fixture.cart(user.id)),
+        Row::ApiKey(fixture.api_key("kho")),
     ];
     let swept = [Row::Session(ended.clone()), Row::Session(living.clone()), Row::Idempotency(old.clone()), Row::Idempotency(young.clone())];
     commit(store, &fixture.insert([Row::User(user)])).await;
@@ -69,6 +71,29 @@ pub(super) async fn a_sweep_forgets_what_has_served_its_time(subject: &dyn Subje
     assert_eq!(left().await, [false; 4]);
     for row in kept {
         assert!(store.get(&row.key()).await.expect("get").is_some(), "{row:?} is kept for ever");
+    }
+}
+
+pub(super) async fn a_sweep_forgets_tokens_and_failed_log_ins_after_a_day(subject: &dyn Subject) {
+    let (store, fixture) = (subject.store(), Fixture::new());
+    let now = store_now(subject, &fixture).await;
+    let user = fixture.user("an@example.com");
+    let rows = [
+        Row::OneTimeToken(fixture.one_time_token(user.id, now.plus_ms(HOUR_MS))),
+        Row::OneTimeToken(fixture.one_time_token(user.id, now.plus_ms(10 * HOUR_MS))),
+        Row::Throttle(fixture.throttle(now)),
+        Row::Throttle(fixture.throttle(now.plus_ms(HOUR_MS))),
+    ];
+    commit(store, &fixture.insert(rows.clone())).await;
+    // Hours that go by, and what is left then.
+    for (hours, expected) in [(23, [true; 4]), (1, [true, true, false, true]), (1, [false, true, false, false]), (9, [false; 4])] {
+        subject.advance_ms(hours * HOUR_MS + MINUTE_MS);
+        store.sweep().await.expect("sweep");
+        let mut left = Vec::new();
+        for row in &rows {
+            left.push(store.get(&row.key()).await.expect("get").is_some());
+        }
+        assert_eq!(left, expected, "{hours} hours later");
     }
 }
 
@@ -103,11 +128,15 @@ pub(super) async fn a_scan_returns_what_was_written(subject: &dyn Subject) {
     let rows = [
         Row::Product(shirt),
         Row::User(user),
-        Row::Session(session),
         Row::Inbox(fixture.inbox("evt_1", InboxState::Applied)),
         Row::Idempotency(fixture.idempotency(order.id)),
         Row::Effect(fixture.effect(order.id)),
         Row::Setting(fixture.setting("made_by", "serve")),
+        Row::Cart(fixture.cart(session.user_id)),
+        Row::ApiKey(fixture.api_key("kho")),
+        Row::OneTimeToken(fixture.one_time_token(session.user_id, NOW)),
+        Row::Throttle(fixture.throttle(NOW)),
+        Row::Session(session),
     ];
     let inserted = fixture.insert(rows);
     let paused = fixture.pause("sms", true, 0);

@@ -3,8 +3,9 @@
 use super::Subject;
 use super::fixture::{Fixture, NOW, commit, customer, lose};
 use crate::OrderRef;
-use ordermill_core::account::User;
+use ordermill_core::account::{Throttle, User};
 use ordermill_core::admit::Failed;
+use ordermill_core::api_key::ApiKey;
 use ordermill_core::catalogue::{Product, ProductKind};
 use ordermill_core::change::{Change, Key, PaymentRow, Row, Setting};
 use ordermill_core::id::ChangeId;
@@ -60,6 +61,28 @@ pub(super) async fn two_accounts_never_share_an_address(subject: &dyn Subject) {
     assert_eq!(conflict.failed, exists(Key::UserEmail("an@example.com".to_owned()), created.id, Row::User(user)));
 }
 
+pub(super) async fn two_api_keys_never_share_a_secret(subject: &dyn Subject) {
+    let (store, fixture) = (subject.store(), Fixture::new());
+    let key = fixture.api_key("kho");
+    let created = fixture.insert([Row::ApiKey(key.clone())]);
+    commit(store, &created).await;
+    let rival = ApiKey { secret: key.secret, ..fixture.api_key("kho 2") };
+    let conflict = lose(store, &fixture.insert([Row::ApiKey(rival.clone())])).await;
+    assert_eq!(conflict.failed, exists(Key::ApiKeySecret(key.secret), created.id, Row::ApiKey(key)));
+    assert!(store.get(&Key::ApiKey(rival.id)).await.expect("get").is_none());
+}
+
+pub(super) async fn a_customer_has_one_cart(subject: &dyn Subject) {
+    let (store, fixture) = (subject.store(), Fixture::new());
+    let user = fixture.user("an@example.com");
+    let cart = fixture.cart(user.id);
+    let created = fixture.insert([Row::Cart(cart.clone())]);
+    commit(store, &created).await;
+    let conflict = lose(store, &fixture.insert([Row::Cart(fixture.cart(user.id))])).await;
+    assert_eq!(conflict.failed, exists(Key::Cart(user.id), created.id, Row::Cart(cart)));
+    commit(store, &fixture.insert([Row::Cart(fixture.cart(fixture.user("binh@example.com").id))])).await;
+}
+
 pub(super) async fn a_money_object_belongs_to_one_order(subject: &dyn Subject) {
     let (store, fixture) = (subject.store(), Fixture::new());
     let ebook = fixture.product("ebook", ProductKind::Digital);
@@ -110,6 +133,10 @@ pub(super) async fn a_row_is_found_by_each_of_its_keys(subject: &dyn Subject) {
         Row::Effect(fixture.effect(order.id)),
         Row::Audit(fixture.audit()),
         Row::Setting(fixture.setting("made_by", "serve")),
+        Row::Cart(fixture.cart(user.id)),
+        Row::ApiKey(fixture.api_key("kho")),
+        Row::OneTimeToken(fixture.one_time_token(user.id, NOW)),
+        Row::Throttle(fixture.throttle(NOW)),
     ];
     let pause = fixture.pause("email", true, 0);
     let change = fixture.insert(rows.clone());
@@ -153,6 +180,36 @@ pub(super) async fn a_replaced_row_keeps_its_unique_values(subject: &dyn Subject
     lose(store, &fixture.insert([Row::User(fixture.user("an@example.com"))])).await;
 }
 
+pub(super) async fn every_row_that_changes_is_replaced_whole(subject: &dyn Subject) {
+    let (store, fixture) = (subject.store(), Fixture::new());
+    let cart = fixture.cart(fixture.user("an@example.com").id);
+    let (key, throttle) = (fixture.api_key("kho"), fixture.throttle(NOW));
+    let created = fixture.insert([Row::Cart(cart.clone()), Row::ApiKey(key.clone()), Row::Throttle(throttle.clone())]);
+    commit(store, &created).await;
+    let later = NOW.plus_ms(1);
+    let next = [
+        Row::Cart(cart.cleared(later)),
+        Row::ApiKey(ApiKey { revoked_at: Some(later), version: 2, ..key }),
+        Row::Throttle(Throttle { failures: 2, since: later, version: 2, ..throttle }),
+    ];
+    let mut change = fixture.change();
+    for row in &next {
+        change.replace(row.clone(), 1);
+    }
+    let change = Arc::new(change);
+    commit(store, &change).await;
+    for row in next {
+        for key in row.keys() {
+            let found = store.get(&key).await.expect("get").expect("the row");
+            assert_eq!((found.row, found.by, found.last_change), (row.clone(), created.id, change.id), "{key:?}");
+        }
+        let mut stale = fixture.change();
+        stale.replace(row.clone(), 1);
+        let conflict = lose(store, &Arc::new(stale)).await;
+        assert_eq!(conflict.failed, [Failed::Version { key: row.key(), found: Some(2), last_change: Some(change.id) }]);
+    }
+}
+
 pub(super) async fn a_stale_version_loses(subject: &dyn Subject) {
     let (store, fixture) = (subject.store(), Fixture::new());
     commit(store, &fixture.insert([Row::Setting(fixture.setting("limit", "1"))])).await;
@@ -192,6 +249,9 @@ pub(super) async fn a_deleted_row_is_gone_and_its_key_free(subject: &dyn Subject
         Row::Idempotency(fixture.idempotency(fixture.terms(1).order_id)),
         Row::Effect(fixture.effect(fixture.terms(1).order_id)),
         pause.puts[0].clone(),
+        Row::Cart(fixture.cart(user.id)),
+        Row::OneTimeToken(fixture.one_time_token(user.id, NOW)),
+        Row::Throttle(fixture.throttle(NOW)),
     ];
     for row in rows {
         commit(store, &fixture.insert([row.clone()])).await;

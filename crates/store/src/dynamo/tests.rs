@@ -4,7 +4,7 @@ use super::*;
 use ordermill_core::catalogue::{Product, ProductKind};
 use ordermill_core::change::{Account, Cause, QueuePause, Setting, StockKey};
 use ordermill_core::event::{Actor, EventKind};
-use ordermill_core::id::{ChangeId, OrderId, ProductId};
+use ordermill_core::id::{ApiKeyId, ChangeId, OrderId, ProductId};
 use ordermill_core::inbox::{InboxEntry, InboxState};
 use ordermill_core::job::{Claim, MAX_ATTEMPTS, Past};
 use ordermill_core::money::Currency;
@@ -146,6 +146,9 @@ fn what_no_transaction_can_do_is_named() {
     let mut deletes_user = change();
     deletes_user.delete(product("shirt", 1).key(), 1);
     assert!(matches!(dynamo_plan(&deletes_user), Err(Inexpressible::HiddenUniqueValues(Key::Product(_)))));
+    let mut deletes_key = change();
+    deletes_key.delete(Key::ApiKey(ApiKeyId::new(1, [7; 10])), 1);
+    assert!(matches!(dynamo_plan(&deletes_key), Err(Inexpressible::HiddenUniqueValues(Key::ApiKey(_)))));
     let mut twice = change();
     twice.delete(Key::DeadLetter(job_key("a")), 1);
     twice.finish(finish("a", Outcome::Dead { why: String::new() }, CircuitMove::Keep));

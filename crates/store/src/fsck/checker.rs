@@ -18,7 +18,7 @@ use ordermill_core::change::Row;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The tables that follow the join of orders, events, bookings and movements. The last ones are only counted.
-const AFTER: [Table; 13] = [
+const AFTER: [Table; 17] = [
     Table::Stock,
     Table::Payments,
     Table::Products,
@@ -32,6 +32,10 @@ const AFTER: [Table; 13] = [
     Table::Sessions,
     Table::QueuePauses,
     Table::Settings,
+    Table::Carts,
+    Table::ApiKeys,
+    Table::OneTimeTokens,
+    Table::Throttles,
 ];
 
 /// What was counted and found.
@@ -155,12 +159,18 @@ impl<'a> Checker<'a> {
             Record::DeadLetter(dead) => self.work.judge_dead(dead, findings),
             Record::Row { row, .. } => match row {
                 Row::Payment(row) => self.owners.judge_payment(row, roster, findings),
-                Row::Product(_) | Row::User(_) => self.owners.judge_unique(row, findings),
+                Row::Product(_) | Row::User(_) | Row::ApiKey(_) => self.owners.judge_unique(row, findings),
                 Row::Idempotency(row) => owners::judge_idempotency(row, roster, findings),
                 Row::Inbox(entry) => self.promised.judge_inbox(entry, roster, findings),
                 Row::Effect(effect) => self.promised.judge_effect(effect, &self.work, roster, findings),
                 Row::Audit(entry) => self.promised.note_audit(entry, roster),
-                Row::Order(_) | Row::Session(_) | Row::QueuePause(_) | Row::Setting(_) => {}
+                Row::Order(_)
+                | Row::Session(_)
+                | Row::QueuePause(_)
+                | Row::Setting(_)
+                | Row::Cart(_)
+                | Row::OneTimeToken(_)
+                | Row::Throttle(_) => {}
             },
             Record::Event(_) | Record::StockMovement { .. } | Record::Ledger(_) => {}
         }

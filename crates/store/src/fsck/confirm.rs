@@ -214,7 +214,17 @@ fn named_order(row: &Row) -> Option<OrderId> {
         Row::Inbox(row) => row.order_id,
         Row::Idempotency(row) => Some(row.result),
         Row::Effect(row) => Some(row.order_id),
-        Row::Order(_) | Row::Product(_) | Row::User(_) | Row::Session(_) | Row::QueuePause(_) | Row::Audit(_) | Row::Setting(_) => None,
+        Row::Order(_)
+        | Row::Product(_)
+        | Row::User(_)
+        | Row::Session(_)
+        | Row::QueuePause(_)
+        | Row::Audit(_)
+        | Row::Setting(_)
+        | Row::Cart(_)
+        | Row::ApiKey(_)
+        | Row::OneTimeToken(_)
+        | Row::Throttle(_) => None,
     }
 }
 

@@ -60,6 +60,11 @@ fn fmt_key(key: &Key, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Key::QueuePause(queue) => write!(f, "pause of {queue}"),
         Key::Audit(id) => write!(f, "audit entry {id}"),
         Key::Setting(name) => write!(f, "setting {name}"),
+        Key::Cart(customer) => write!(f, "cart of {customer}"),
+        Key::ApiKey(id) => write!(f, "API key {id}"),
+        Key::ApiKeySecret(_) => f.write_str("API key secret"),
+        Key::OneTimeToken(_) => f.write_str("one-time token"),
+        Key::Throttle(_) => f.write_str("failed log-ins"),
     }
 }
 

@@ -79,7 +79,7 @@ impl Owners {
         }
     }
 
-    /// A product's or account's unique values (I19).
+    /// The unique values of a product, an account or an API key (I19).
     pub(super) fn judge_unique(&mut self, row: &Row, findings: &mut Findings) {
         for value in row.keys().iter().skip(1) {
             if !self.row_values.insert(fingerprint(value)) {

@@ -111,6 +111,10 @@ fn row_place(row: &Row) -> (String, String) {
         Row::QueuePause(row) => alone(row.queue.clone()),
         Row::Audit(row) => alone(row.id.to_string()),
         Row::Setting(row) => alone(row.name.clone()),
+        Row::Cart(row) => alone(row.customer.to_string()),
+        Row::ApiKey(row) => alone(row.id.to_string()),
+        Row::OneTimeToken(row) => alone(row.token.to_string()),
+        Row::Throttle(row) => alone(row.scope.to_string()),
     }
 }
 

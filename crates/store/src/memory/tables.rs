@@ -165,6 +165,8 @@ impl Tables {
             .filter(|(_, stored)| match &stored.row {
                 Row::Session(session) => now.ms_since(session.expires_at) >= retention::SESSION_MS,
                 Row::Idempotency(row) => now.ms_since(row.at) >= retention::IDEMPOTENCY_MS,
+                Row::OneTimeToken(row) => now.ms_since(row.expires_at) >= retention::ONE_TIME_TOKEN_MS,
+                Row::Throttle(row) => now.ms_since(row.since) >= retention::THROTTLE_MS,
                 _ => false,
             })
             .map(|(key, _)| key.clone())
@@ -212,5 +214,9 @@ const fn table_of(row: &Row) -> Table {
         Row::QueuePause(_) => Table::QueuePauses,
         Row::Audit(_) => Table::Audit,
         Row::Setting(_) => Table::Settings,
+        Row::Cart(_) => Table::Carts,
+        Row::ApiKey(_) => Table::ApiKeys,
+        Row::OneTimeToken(_) => Table::OneTimeTokens,
+        Row::Throttle(_) => Table::Throttles,
     }
 }

@@ -29,6 +29,11 @@ pub(super) enum Lookup {
     QueuePause,
     Audit,
     Setting,
+    Cart,
+    ApiKey,
+    ApiKeySecret,
+    OneTimeToken,
+    Throttle,
 }
 
 /// The statements of one kind of key.
@@ -95,7 +100,7 @@ const IDEMPOTENCY: KeyStatements = KeyStatements {
 
 impl Lookup {
     #[cfg(feature = "test-support")]
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::Order,
         Self::OrderNumber,
         Self::Payment,
@@ -112,6 +117,11 @@ impl Lookup {
         Self::QueuePause,
         Self::Audit,
         Self::Setting,
+        Self::Cart,
+        Self::ApiKey,
+        Self::ApiKeySecret,
+        Self::OneTimeToken,
+        Self::Throttle,
     ];
 
     pub(super) const fn of(key: &Key) -> Self {
@@ -132,6 +142,11 @@ impl Lookup {
             Key::QueuePause(_) => Self::QueuePause,
             Key::Audit(_) => Self::Audit,
             Key::Setting(_) => Self::Setting,
+            Key::Cart(_) => Self::Cart,
+            Key::ApiKey(_) => Self::ApiKey,
+            Key::ApiKeySecret(_) => Self::ApiKeySecret,
+            Key::OneTimeToken(_) => Self::OneTimeToken,
+            Key::Throttle(_) => Self::Throttle,
         }
     }
 
@@ -165,6 +180,11 @@ impl Lookup {
             Self::QueuePause => by_key!("queue_pauses", "r.version", "$1::text[]", "queue", "r.queue = k.queue"),
             Self::Audit => by_key!("audit", "1::bigint", "$1::uuid[]", "id", "r.id = k.id"),
             Self::Setting => by_key!("settings", "r.version", "$1::text[]", "name", "r.name = k.name"),
+            Self::Cart => by_key!("carts", "r.version", "$1::uuid[]", "customer", "r.customer = k.customer"),
+            Self::ApiKey => by_key!("api_keys", "r.version", "$1::uuid[]", "id", "r.id = k.id"),
+            Self::ApiKeySecret => by_key!("api_keys", "r.version", "$1::bytea[]", "secret", "r.secret = k.secret"),
+            Self::OneTimeToken => by_key!("one_time_tokens", "1::bigint", "$1::bytea[]", "token", "r.token = k.token"),
+            Self::Throttle => by_key!("throttles", "r.version", "$1::bytea[]", "scope", "r.scope = k.scope"),
         }
     }
 
@@ -192,7 +212,11 @@ impl Lookup {
             Self::QueuePause => "DELETE FROM queue_pauses r USING unnest($1::text[]) AS k (queue) WHERE r.queue = k.queue",
             Self::Audit => "DELETE FROM audit r USING unnest($1::uuid[]) AS k (id) WHERE r.id = k.id",
             Self::Setting => "DELETE FROM settings r USING unnest($1::text[]) AS k (name) WHERE r.name = k.name",
-            Self::OrderNumber | Self::Sku | Self::ProductUrl | Self::UserEmail => return None,
+            Self::Cart => "DELETE FROM carts r USING unnest($1::uuid[]) AS k (customer) WHERE r.customer = k.customer",
+            Self::ApiKey => "DELETE FROM api_keys r USING unnest($1::uuid[]) AS k (id) WHERE r.id = k.id",
+            Self::OneTimeToken => "DELETE FROM one_time_tokens r USING unnest($1::bytea[]) AS k (token) WHERE r.token = k.token",
+            Self::Throttle => "DELETE FROM throttles r USING unnest($1::bytea[]) AS k (scope) WHERE r.scope = k.scope",
+            Self::OrderNumber | Self::Sku | Self::ProductUrl | Self::UserEmail | Self::ApiKeySecret => return None,
         })
     }
 }
@@ -200,9 +224,11 @@ impl Lookup {
 /// Keys of one kind as the arrays that its statements take.
 pub(super) fn key_arrays<'a>(lookup: Lookup, keys: &[&'a Key]) -> Vec<Param<'a>> {
     match lookup {
-        Lookup::Order | Lookup::Product | Lookup::User | Lookup::Audit => vec![all(keys, uuid_of)],
+        Lookup::Order | Lookup::Product | Lookup::User | Lookup::Audit | Lookup::Cart | Lookup::ApiKey => vec![all(keys, uuid_of)],
         Lookup::OrderNumber => vec![all(keys, number_of)],
-        Lookup::Session | Lookup::Idempotency | Lookup::Effect => vec![all(keys, digest_of)],
+        Lookup::Session | Lookup::Idempotency | Lookup::Effect | Lookup::ApiKeySecret | Lookup::OneTimeToken | Lookup::Throttle => {
+            vec![all(keys, digest_of)]
+        }
         Lookup::Payment | Lookup::Inbox => vec![all(keys, provider_of), all(keys, text_of)],
         Lookup::Sku | Lookup::ProductUrl | Lookup::UserEmail | Lookup::QueuePause | Lookup::Setting => vec![all(keys, text_of)],
         Lookup::DeadLetter => {
@@ -234,6 +260,8 @@ const fn uuid_of(key: &Key) -> Option<Uuid> {
         Key::Product(id) => Some(id.uuid()),
         Key::User(id) => Some(id.uuid()),
         Key::Audit(id) => Some(id.uuid()),
+        Key::Cart(customer) => Some(customer.uuid()),
+        Key::ApiKey(id) => Some(id.uuid()),
         _ => None,
     }
 }
@@ -244,7 +272,12 @@ const fn number_of(key: &Key) -> Option<i64> {
 
 fn digest_of(key: &Key) -> Option<&[u8]> {
     match key {
-        Key::Session(digest) | Key::Idempotency(digest) | Key::Effect(digest) => Some(digest.bytes()),
+        Key::Session(digest)
+        | Key::Idempotency(digest)
+        | Key::Effect(digest)
+        | Key::ApiKeySecret(digest)
+        | Key::OneTimeToken(digest)
+        | Key::Throttle(digest) => Some(digest.bytes()),
         _ => None,
     }
 }
@@ -301,6 +334,10 @@ pub(super) fn decode_row(lookup: Lookup, name: &dyn Fn() -> String, format: i32,
         Lookup::QueuePause => Row::QueuePause(read_body(name, format, body)?),
         Lookup::Audit => Row::Audit(read_body(name, format, body)?),
         Lookup::Setting => Row::Setting(read_body(name, format, body)?),
+        Lookup::Cart => Row::Cart(read_body(name, format, body)?),
+        Lookup::ApiKey | Lookup::ApiKeySecret => Row::ApiKey(read_body(name, format, body)?),
+        Lookup::OneTimeToken => Row::OneTimeToken(read_body(name, format, body)?),
+        Lookup::Throttle => Row::Throttle(read_body(name, format, body)?),
         Lookup::DeadLetter => return Ok(None),
     }))
 }

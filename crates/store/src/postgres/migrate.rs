@@ -17,7 +17,10 @@ struct Migration {
 }
 
 /// Every migration, in order.
-const MIGRATIONS: &[Migration] = &[Migration { name: "0001_first_tables", sql: include_str!("migrations/0001_first_tables.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { name: "0001_first_tables", sql: include_str!("migrations/0001_first_tables.sql") },
+    Migration { name: "0002_carts_and_keys", sql: include_str!("migrations/0002_carts_and_keys.sql") },
+];
 
 /// Migrations may build indexes over large tables, and a second migrator waits for the first one.
 const PATIENCE: &str = "SET statement_timeout = 0; SET lock_timeout = '120s'; SET idle_in_transaction_session_timeout = 0; \

@@ -49,6 +49,10 @@ const IDEMPOTENCY: &str = "SELECT created_by, created_by, 1, json_build_object('
 const EFFECTS: &str = rows_by!("effects", "key", "encode(key, 'hex')");
 const QUEUE_PAUSES: &str = rows_by!("queue_pauses", "queue", "queue");
 const SETTINGS: &str = rows_by!("settings", "name", "name");
+const CARTS: &str = rows_by!("carts", "customer", "customer");
+const API_KEYS: &str = rows_by!("api_keys", "id", "id");
+const ONE_TIME_TOKENS: &str = rows_by!("one_time_tokens", "token", "encode(token, 'hex')");
+const THROTTLES: &str = rows_by!("throttles", "scope", "encode(scope, 'hex')");
 
 const PAYMENTS: &str = "SELECT created_by, last_change, format, body, json_build_array(provider, reference)::text FROM payments \
      WHERE (provider, reference) >= ($2, $3) ORDER BY provider, reference LIMIT $1";
@@ -85,6 +89,10 @@ pub(super) const STATEMENTS: &[&str] = &[
     EFFECTS,
     QUEUE_PAUSES,
     SETTINGS,
+    CARTS,
+    API_KEYS,
+    ONE_TIME_TOKENS,
+    THROTTLES,
     PAYMENTS,
     INBOX,
     EVENTS,
@@ -131,6 +139,10 @@ const fn statement(table: Table) -> &'static str {
         Table::QueuePauses => QUEUE_PAUSES,
         Table::Audit => AUDIT,
         Table::Settings => SETTINGS,
+        Table::Carts => CARTS,
+        Table::ApiKeys => API_KEYS,
+        Table::OneTimeTokens => ONE_TIME_TOKENS,
+        Table::Throttles => THROTTLES,
     }
 }
 
@@ -144,8 +156,8 @@ impl Start {
 
     fn params(&self, table: Table) -> Result<Vec<Param<'static>>, StoreError> {
         Ok(match table {
-            Table::Orders | Table::Products | Table::Users | Table::Audit => vec![self.uuid(0)?],
-            Table::Sessions | Table::Idempotency | Table::Effects => vec![self.bytes(0)?],
+            Table::Orders | Table::Products | Table::Users | Table::Audit | Table::Carts | Table::ApiKeys => vec![self.uuid(0)?],
+            Table::Sessions | Table::Idempotency | Table::Effects | Table::OneTimeTokens | Table::Throttles => vec![self.bytes(0)?],
             Table::QueuePauses | Table::Settings => vec![self.text(0)?],
             Table::Payments | Table::Inbox | Table::Stock => vec![self.text(0)?, self.text(1)?],
             Table::StockMovements => vec![self.text(0)?, self.text(1)?, self.text(2)?],
@@ -212,6 +224,10 @@ fn record(table: Table, row: &SqlRow) -> Result<Record, StoreError> {
         Table::QueuePauses => stored(Lookup::QueuePause, row),
         Table::Audit => stored(Lookup::Audit, row),
         Table::Settings => stored(Lookup::Setting, row),
+        Table::Carts => stored(Lookup::Cart, row),
+        Table::ApiKeys => stored(Lookup::ApiKey, row),
+        Table::OneTimeTokens => stored(Lookup::OneTimeToken, row),
+        Table::Throttles => stored(Lookup::Throttle, row),
     }
 }
 

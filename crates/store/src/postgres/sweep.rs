@@ -66,6 +66,8 @@ macro_rules! prune {
 
 const PRUNE_SESSIONS: &str = prune!("sessions", "token", "expires_at");
 const PRUNE_IDEMPOTENCY: &str = prune!("idempotency", "key", "at");
+const PRUNE_ONE_TIME_TOKENS: &str = prune!("one_time_tokens", "token", "expires_at");
+const PRUNE_THROTTLES: &str = prune!("throttles", "scope", "since");
 
 /// The same for batches, whose ids begin with the milliseconds of their time.
 const PRUNE_BATCHES: &str = concat!(
@@ -77,13 +79,16 @@ const PRUNE_BATCHES: &str = concat!(
 
 /// Every statement of this file, for the test that prepares them.
 #[cfg(feature = "test-support")]
-pub(super) const STATEMENTS: &[&str] = &[EXHAUSTED, BURY, PRUNE_SESSIONS, PRUNE_IDEMPOTENCY, PRUNE_BATCHES];
+pub(super) const STATEMENTS: &[&str] =
+    &[EXHAUSTED, BURY, PRUNE_SESSIONS, PRUNE_IDEMPOTENCY, PRUNE_ONE_TIME_TOKENS, PRUNE_THROTTLES, PRUNE_BATCHES];
 
 /// One sweep over everything.
 pub(super) async fn sweep(reader: &Reader) -> Result<SweepReport, StoreError> {
     let exhausted_jobs = bury_exhausted(reader).await?;
     let mut pruned_rows = prune(reader, PRUNE_SESSIONS, retention::SESSION_MS).await?;
     pruned_rows += prune(reader, PRUNE_IDEMPOTENCY, retention::IDEMPOTENCY_MS).await?;
+    pruned_rows += prune(reader, PRUNE_ONE_TIME_TOKENS, retention::ONE_TIME_TOKEN_MS).await?;
+    pruned_rows += prune(reader, PRUNE_THROTTLES, retention::THROTTLE_MS).await?;
     pruned_rows += prune(reader, PRUNE_BATCHES, retention::BATCH_MS).await?;
     Ok(SweepReport { exhausted_jobs, pruned_rows })
 }

@@ -31,6 +31,10 @@ pub(super) const fn table_of(row: &Row) -> Table {
         Row::QueuePause(_) => Table::QueuePauses,
         Row::Audit(_) => Table::Audit,
         Row::Setting(_) => Table::Settings,
+        Row::Cart(_) => Table::Carts,
+        Row::ApiKey(_) => Table::ApiKeys,
+        Row::OneTimeToken(_) => Table::OneTimeTokens,
+        Row::Throttle(_) => Table::Throttles,
     }
 }
 
@@ -64,15 +68,8 @@ pub(super) const fn insert_statement(table: Table) -> Option<&'static str> {
              FROM unnest($1::uuid[], $2::text[], $4::uuid[], $5::text[], $6::text[], $7::bigint[]) \
              AS n (change, body, id, sku, url, version)"
         }
-        Table::Users => {
-            "INSERT INTO users (created_by, last_change, body, format, id, email, version) \
-             SELECT n.change, n.change, n.body, $3::integer, n.id, n.email, n.version \
-             FROM unnest($1::uuid[], $2::text[], $4::uuid[], $5::text[], $6::bigint[]) AS n (change, body, id, email, version)"
-        }
-        Table::Sessions => {
-            "INSERT INTO sessions (created_by, last_change, body, format, token, user_id, expires_at) \
-             SELECT n.change, n.change, n.body, $3::integer, n.token, n.user_id, n.expires_at \
-             FROM unnest($1::uuid[], $2::text[], $4::bytea[], $5::uuid[], $6::bigint[]) AS n (change, body, token, user_id, expires_at)"
+        Table::Users | Table::Sessions | Table::Carts | Table::ApiKeys | Table::OneTimeTokens | Table::Throttles => {
+            return insert_of_people(table);
         }
         Table::Inbox => {
             "INSERT INTO inbox (created_by, last_change, body, format, provider, event_id, state, received_at, version) \
@@ -108,6 +105,43 @@ pub(super) const fn insert_statement(table: Table) -> Option<&'static str> {
     })
 }
 
+/// The same for accounts and what belongs to people.
+const fn insert_of_people(table: Table) -> Option<&'static str> {
+    Some(match table {
+        Table::Users => {
+            "INSERT INTO users (created_by, last_change, body, format, id, email, version) \
+             SELECT n.change, n.change, n.body, $3::integer, n.id, n.email, n.version \
+             FROM unnest($1::uuid[], $2::text[], $4::uuid[], $5::text[], $6::bigint[]) AS n (change, body, id, email, version)"
+        }
+        Table::Sessions => {
+            "INSERT INTO sessions (created_by, last_change, body, format, token, user_id, expires_at) \
+             SELECT n.change, n.change, n.body, $3::integer, n.token, n.user_id, n.expires_at \
+             FROM unnest($1::uuid[], $2::text[], $4::bytea[], $5::uuid[], $6::bigint[]) AS n (change, body, token, user_id, expires_at)"
+        }
+        Table::Carts => {
+            "INSERT INTO carts (created_by, last_change, body, format, customer, version) \
+             SELECT n.change, n.change, n.body, $3::integer, n.customer, n.version \
+             FROM unnest($1::uuid[], $2::text[], $4::uuid[], $5::bigint[]) AS n (change, body, customer, version)"
+        }
+        Table::ApiKeys => {
+            "INSERT INTO api_keys (created_by, last_change, body, format, id, secret, version) \
+             SELECT n.change, n.change, n.body, $3::integer, n.id, n.secret, n.version \
+             FROM unnest($1::uuid[], $2::text[], $4::uuid[], $5::bytea[], $6::bigint[]) AS n (change, body, id, secret, version)"
+        }
+        Table::OneTimeTokens => {
+            "INSERT INTO one_time_tokens (created_by, last_change, body, format, token, expires_at) \
+             SELECT n.change, n.change, n.body, $3::integer, n.token, n.expires_at \
+             FROM unnest($1::uuid[], $2::text[], $4::bytea[], $5::bigint[]) AS n (change, body, token, expires_at)"
+        }
+        Table::Throttles => {
+            "INSERT INTO throttles (created_by, last_change, body, format, scope, since, version) \
+             SELECT n.change, n.change, n.body, $3::integer, n.scope, n.since, n.version \
+             FROM unnest($1::uuid[], $2::text[], $4::bytea[], $5::bigint[], $6::bigint[]) AS n (change, body, scope, since, version)"
+        }
+        _ => return None,
+    })
+}
+
 pub(super) const fn update_statement(table: Table) -> Option<&'static str> {
     Some(match table {
         Table::Orders => {
@@ -122,11 +156,7 @@ pub(super) const fn update_statement(table: Table) -> Option<&'static str> {
              version = n.version FROM unnest($1::uuid[], $2::text[], $4::uuid[], $5::text[], $6::text[], $7::bigint[]) \
              AS n (change, body, id, sku, url, version) WHERE r.id = n.id"
         }
-        Table::Users => {
-            "UPDATE users r SET last_change = n.change, body = n.body, format = $3::integer, email = n.email, version = n.version \
-             FROM unnest($1::uuid[], $2::text[], $4::uuid[], $5::text[], $6::bigint[]) AS n (change, body, id, email, version) \
-             WHERE r.id = n.id"
-        }
+        Table::Users | Table::Carts | Table::ApiKeys | Table::Throttles => return update_of_people(table),
         Table::Inbox => {
             "UPDATE inbox r SET last_change = n.change, body = n.body, format = $3::integer, state = n.state, \
              received_at = n.received_at, version = n.version \
@@ -153,12 +183,40 @@ pub(super) const fn update_statement(table: Table) -> Option<&'static str> {
         | Table::Sessions
         | Table::Idempotency
         | Table::Audit
+        | Table::OneTimeTokens
         | Table::Events
         | Table::Stock
         | Table::StockMovements
         | Table::Ledger
         | Table::Jobs
         | Table::DeadLetters => return None,
+    })
+}
+
+/// The same for accounts and what belongs to people.
+const fn update_of_people(table: Table) -> Option<&'static str> {
+    Some(match table {
+        Table::Users => {
+            "UPDATE users r SET last_change = n.change, body = n.body, format = $3::integer, email = n.email, version = n.version \
+             FROM unnest($1::uuid[], $2::text[], $4::uuid[], $5::text[], $6::bigint[]) AS n (change, body, id, email, version) \
+             WHERE r.id = n.id"
+        }
+        Table::Carts => {
+            "UPDATE carts r SET last_change = n.change, body = n.body, format = $3::integer, version = n.version \
+             FROM unnest($1::uuid[], $2::text[], $4::uuid[], $5::bigint[]) AS n (change, body, customer, version) \
+             WHERE r.customer = n.customer"
+        }
+        Table::ApiKeys => {
+            "UPDATE api_keys r SET last_change = n.change, body = n.body, format = $3::integer, secret = n.secret, version = n.version \
+             FROM unnest($1::uuid[], $2::text[], $4::uuid[], $5::bytea[], $6::bigint[]) AS n (change, body, id, secret, version) \
+             WHERE r.id = n.id"
+        }
+        Table::Throttles => {
+            "UPDATE throttles r SET last_change = n.change, body = n.body, format = $3::integer, since = n.since, version = n.version \
+             FROM unnest($1::uuid[], $2::text[], $4::bytea[], $5::bigint[], $6::bigint[]) AS n (change, body, scope, since, version) \
+             WHERE r.scope = n.scope"
+        }
+        _ => return None,
     })
 }
 
@@ -179,7 +237,9 @@ fn arrays<'a>(table: Table, puts: &[Put<'a>]) -> Vec<Param<'a>> {
 }
 
 fn own_columns<'a>(table: Table, puts: &[Put<'a>]) -> Vec<Param<'a>> {
-    use ordermill_core::account::{Session, User};
+    use ordermill_core::account::{OneTimeToken, Session, Throttle, User};
+    use ordermill_core::api_key::ApiKey;
+    use ordermill_core::cart::Cart;
     use ordermill_core::catalogue::Product;
     use ordermill_core::change::{AuditEntry, Effect, IdempotencyRow, PaymentRow, QueuePause, Setting};
     use ordermill_core::id::UserId;
@@ -216,6 +276,13 @@ fn own_columns<'a>(table: Table, puts: &[Put<'a>]) -> Vec<Param<'a>> {
             |row: &'a QueuePause| row.queue.as_str(), |row: &'a QueuePause| row.is_paused, |row: &'a QueuePause| row.version),
         Table::Audit => columns!(puts, Audit: |row: &'a AuditEntry| row.id.uuid()),
         Table::Settings => columns!(puts, Setting: |row: &'a Setting| row.name.as_str(), |row: &'a Setting| row.version),
+        Table::Carts => columns!(puts, Cart: |row: &'a Cart| row.customer.uuid(), |row: &'a Cart| row.version),
+        Table::ApiKeys => columns!(puts, ApiKey:
+            |row: &'a ApiKey| row.id.uuid(), |row: &'a ApiKey| row.secret.bytes().as_slice(), |row: &'a ApiKey| row.version),
+        Table::OneTimeTokens => columns!(puts, OneTimeToken:
+            |row: &'a OneTimeToken| row.token.bytes().as_slice(), |row: &'a OneTimeToken| row.expires_at.micros()),
+        Table::Throttles => columns!(puts, Throttle:
+            |row: &'a Throttle| row.scope.bytes().as_slice(), |row: &'a Throttle| row.since.micros(), |row: &'a Throttle| row.version),
         Table::Events | Table::Stock | Table::StockMovements | Table::Ledger | Table::Jobs | Table::DeadLetters => Vec::new(),
     }
 }

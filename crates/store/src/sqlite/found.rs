@@ -27,6 +27,11 @@ statements! {
     QUEUE_PAUSE = "SELECT version, created_by, last_change, format, body FROM queue_pauses WHERE queue = ?1";
     AUDIT = "SELECT 1, created_by, created_by, format, body FROM audit WHERE id = ?1";
     SETTING = "SELECT version, created_by, last_change, format, body FROM settings WHERE name = ?1";
+    CART = "SELECT version, created_by, last_change, format, body FROM carts WHERE customer = ?1";
+    API_KEY_BY_ID = "SELECT version, created_by, last_change, format, body FROM api_keys WHERE id = ?1";
+    API_KEY_BY_SECRET = "SELECT version, created_by, last_change, format, body FROM api_keys WHERE secret = ?1";
+    ONE_TIME_TOKEN = "SELECT 1, created_by, created_by, format, body FROM one_time_tokens WHERE token = ?1";
+    THROTTLE = "SELECT version, created_by, last_change, format, body FROM throttles WHERE scope = ?1";
     IDEMPOTENCY = "SELECT created_by, fingerprint, result, at FROM idempotency WHERE key = ?1";
     DEAD_LETTER_ATTEMPT = "SELECT attempt FROM dead_letters WHERE queue = ?1 AND grp = ?2 AND seq = ?3";
     STOCK_LEVEL = "SELECT available, reserved FROM stock WHERE sku = ?1 AND location = ?2";
@@ -85,6 +90,11 @@ pub(super) fn find(db: &Connection, key: &Key, with_body: bool) -> Result<Option
         Key::QueuePause(queue) => search.one(&QUEUE_PAUSE, (queue,), Kind::QueuePause),
         Key::Audit(id) => search.one(&AUDIT, (id.uuid().into_bytes(),), Kind::Audit),
         Key::Setting(name) => search.one(&SETTING, (name,), Kind::Setting),
+        Key::Cart(customer) => search.one(&CART, (customer.uuid().into_bytes(),), Kind::Cart),
+        Key::ApiKey(id) => search.one(&API_KEY_BY_ID, (id.uuid().into_bytes(),), Kind::ApiKey),
+        Key::ApiKeySecret(secret) => search.one(&API_KEY_BY_SECRET, (secret.bytes(),), Kind::ApiKey),
+        Key::OneTimeToken(token) => search.one(&ONE_TIME_TOKEN, (token.bytes(),), Kind::OneTimeToken),
+        Key::Throttle(scope) => search.one(&THROTTLE, (scope.bytes(),), Kind::Throttle),
         Key::Idempotency(_) => search.idempotency(),
         Key::DeadLetter(job) => search.dead_letter(job),
     }

@@ -23,7 +23,8 @@ macro_rules! migrations {
 }
 
 /// Every migration. New ones go at the end; one that has been released is never edited.
-const MIGRATIONS: &[Migration] = migrations!["0001_orders", "0002_jobs", "0003_people_and_products", "0004_inbox_and_records",];
+const MIGRATIONS: &[Migration] =
+    migrations!["0001_orders", "0002_jobs", "0003_people_and_products", "0004_inbox_and_records", "0005_carts_and_keys",];
 
 const HAS_TABLE: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'migrations'";
 const MAKE_TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations (

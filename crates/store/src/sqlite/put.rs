@@ -4,7 +4,9 @@
 use super::failure::Failure;
 use super::statement::statements;
 use crate::encode::FORMAT;
-use ordermill_core::account::{Session, User};
+use ordermill_core::account::{OneTimeToken, Session, Throttle, User};
+use ordermill_core::api_key::ApiKey;
+use ordermill_core::cart::Cart;
 use ordermill_core::catalogue::Product;
 use ordermill_core::change::{Effect, IdempotencyRow, Key, PaymentRow, QueuePause, Row};
 use ordermill_core::id::ChangeId;
@@ -51,6 +53,18 @@ statements! {
     INSERT_SETTING = "INSERT INTO settings (name, version, created_by, last_change, format, body)
         VALUES (?1, ?2, ?3, ?3, ?4, ?5)";
     UPDATE_SETTING = "UPDATE settings SET version = ?2, last_change = ?3, format = ?4, body = ?5 WHERE name = ?1";
+    INSERT_CART = "INSERT INTO carts (customer, version, created_by, last_change, format, body)
+        VALUES (?1, ?2, ?3, ?3, ?4, ?5)";
+    UPDATE_CART = "UPDATE carts SET version = ?2, last_change = ?3, format = ?4, body = ?5 WHERE customer = ?1";
+    INSERT_API_KEY = "INSERT INTO api_keys (id, secret, version, created_by, last_change, format, body)
+        VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6)";
+    UPDATE_API_KEY = "UPDATE api_keys SET secret = ?2, version = ?3, last_change = ?4, format = ?5, body = ?6 WHERE id = ?1";
+    INSERT_ONE_TIME_TOKEN = "INSERT INTO one_time_tokens (token, expires_at, created_by, format, body)
+        VALUES (?1, ?2, ?3, ?4, ?5)";
+    INSERT_THROTTLE = "INSERT INTO throttles (scope, since, version, created_by, last_change, format, body)
+        VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6)";
+    UPDATE_THROTTLE = "UPDATE throttles SET since = ?2, version = ?3, last_change = ?4, format = ?5, body = ?6
+        WHERE scope = ?1";
 
     DELETE_ORDER = "DELETE FROM orders WHERE id = ?1";
     DELETE_PAYMENT = "DELETE FROM payments WHERE provider = ?1 AND reference = ?2";
@@ -64,6 +78,10 @@ statements! {
     DELETE_QUEUE_PAUSE = "DELETE FROM queue_pauses WHERE queue = ?1";
     DELETE_AUDIT = "DELETE FROM audit WHERE id = ?1";
     DELETE_SETTING = "DELETE FROM settings WHERE name = ?1";
+    DELETE_CART = "DELETE FROM carts WHERE customer = ?1";
+    DELETE_API_KEY = "DELETE FROM api_keys WHERE id = ?1";
+    DELETE_ONE_TIME_TOKEN = "DELETE FROM one_time_tokens WHERE token = ?1";
+    DELETE_THROTTLE = "DELETE FROM throttles WHERE scope = ?1";
 }
 
 /// One row on its way into its table.
@@ -98,6 +116,10 @@ impl Put<'_> {
                 let statement = if self.is_there { UPDATE_SETTING } else { INSERT_SETTING };
                 one(statement.execute(self.db, params![row.name, row.version, self.by(), FORMAT, self.body])?)
             }
+            Row::Cart(row) => self.cart(row),
+            Row::ApiKey(row) => self.api_key(row),
+            Row::OneTimeToken(row) => self.one_time_token(row),
+            Row::Throttle(row) => self.throttle(row),
         }
     }
 
@@ -167,6 +189,29 @@ impl Put<'_> {
         let statement = if self.is_there { UPDATE_QUEUE_PAUSE } else { INSERT_QUEUE_PAUSE };
         one(statement.execute(self.db, params![row.queue, row.is_paused, row.version, self.by(), FORMAT, self.body])?)
     }
+
+    fn cart(&self, row: &Cart) -> Result<(), Failure> {
+        let statement = if self.is_there { UPDATE_CART } else { INSERT_CART };
+        let customer = row.customer.uuid().into_bytes();
+        one(statement.execute(self.db, params![customer, row.version, self.by(), FORMAT, self.body])?)
+    }
+
+    fn api_key(&self, row: &ApiKey) -> Result<(), Failure> {
+        let statement = if self.is_there { UPDATE_API_KEY } else { INSERT_API_KEY };
+        let values = params![row.id.uuid().into_bytes(), row.secret.bytes(), row.version, self.by(), FORMAT, self.body];
+        one(statement.execute(self.db, values)?)
+    }
+
+    fn one_time_token(&self, row: &OneTimeToken) -> Result<(), Failure> {
+        let values = params![row.token.bytes(), row.expires_at.micros(), self.by(), FORMAT, self.body];
+        one(INSERT_ONE_TIME_TOKEN.execute(self.db, values)?)
+    }
+
+    fn throttle(&self, row: &Throttle) -> Result<(), Failure> {
+        let statement = if self.is_there { UPDATE_THROTTLE } else { INSERT_THROTTLE };
+        let values = params![row.scope.bytes(), row.since.micros(), row.version, self.by(), FORMAT, self.body];
+        one(statement.execute(self.db, values)?)
+    }
 }
 
 const fn effect_state(row: &Effect) -> &'static str {
@@ -198,7 +243,11 @@ pub(super) fn delete(db: &Connection, key: &Key) -> Result<(), Failure> {
         Key::QueuePause(queue) => DELETE_QUEUE_PAUSE.execute(db, (queue,))?,
         Key::Audit(id) => DELETE_AUDIT.execute(db, (id.uuid().into_bytes(),))?,
         Key::Setting(name) => DELETE_SETTING.execute(db, (name,))?,
-        Key::OrderNumber(_) | Key::Sku(_) | Key::ProductUrl(_) | Key::UserEmail(_) => 0,
+        Key::Cart(customer) => DELETE_CART.execute(db, (customer.uuid().into_bytes(),))?,
+        Key::ApiKey(id) => DELETE_API_KEY.execute(db, (id.uuid().into_bytes(),))?,
+        Key::OneTimeToken(token) => DELETE_ONE_TIME_TOKEN.execute(db, (token.bytes(),))?,
+        Key::Throttle(scope) => DELETE_THROTTLE.execute(db, (scope.bytes(),))?,
+        Key::OrderNumber(_) | Key::Sku(_) | Key::ProductUrl(_) | Key::UserEmail(_) | Key::ApiKeySecret(_) => 0,
     };
     Ok(())
 }

@@ -26,6 +26,10 @@ pub(super) enum Kind {
     QueuePause,
     Audit,
     Setting,
+    Cart,
+    ApiKey,
+    OneTimeToken,
+    Throttle,
 }
 
 impl Kind {
@@ -42,6 +46,10 @@ impl Kind {
             Self::QueuePause => Row::QueuePause(read_body(name, format, body)?),
             Self::Audit => Row::Audit(read_body(name, format, body)?),
             Self::Setting => Row::Setting(read_body(name, format, body)?),
+            Self::Cart => Row::Cart(read_body(name, format, body)?),
+            Self::ApiKey => Row::ApiKey(read_body(name, format, body)?),
+            Self::OneTimeToken => Row::OneTimeToken(read_body(name, format, body)?),
+            Self::Throttle => Row::Throttle(read_body(name, format, body)?),
         })
     }
 }
@@ -73,6 +81,11 @@ pub(super) fn name_of(key: &Key) -> String {
         Key::QueuePause(queue) => format!("pause of {queue}"),
         Key::Audit(id) => format!("audit entry {id}"),
         Key::Setting(name) => format!("setting {name}"),
+        Key::Cart(customer) => format!("cart of {customer}"),
+        Key::ApiKey(id) => format!("API key {id}"),
+        Key::ApiKeySecret(_) => "API key (by secret)".to_owned(),
+        Key::OneTimeToken(_) => "one-time token".to_owned(),
+        Key::Throttle(_) => "failed log-ins".to_owned(),
     }
 }
 

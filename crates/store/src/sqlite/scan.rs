@@ -29,6 +29,13 @@ statements! {
         WHERE queue >= ?1 ORDER BY queue LIMIT ?2";
     SETTINGS = "SELECT version, created_by, last_change, format, body, name FROM settings
         WHERE name >= ?1 ORDER BY name LIMIT ?2";
+    CARTS = "SELECT version, created_by, last_change, format, body, customer FROM carts
+        WHERE customer >= ?1 ORDER BY customer LIMIT ?2";
+    API_KEYS = "SELECT version, created_by, last_change, format, body, id FROM api_keys WHERE id >= ?1 ORDER BY id LIMIT ?2";
+    ONE_TIME_TOKENS = "SELECT 1, created_by, created_by, format, body, token FROM one_time_tokens
+        WHERE token >= ?1 ORDER BY token LIMIT ?2";
+    THROTTLES = "SELECT version, created_by, last_change, format, body, scope FROM throttles
+        WHERE scope >= ?1 ORDER BY scope LIMIT ?2";
     PAYMENTS = "SELECT 1, created_by, created_by, format, body, provider, reference FROM payments
         WHERE (provider, reference) >= (?1, ?2) ORDER BY provider, reference LIMIT ?3";
     INBOX = "SELECT version, created_by, last_change, format, body, provider, event_id FROM inbox
@@ -84,6 +91,10 @@ fn walk_of(table: Table) -> Walk {
         Table::Audit => rows(AUDIT, &[Blob], |row, _| row_record(row, Kind::Audit)),
         Table::QueuePauses => rows(QUEUE_PAUSES, &[Text], |row, _| row_record(row, Kind::QueuePause)),
         Table::Settings => rows(SETTINGS, &[Text], |row, _| row_record(row, Kind::Setting)),
+        Table::Carts => rows(CARTS, &[Blob], |row, _| row_record(row, Kind::Cart)),
+        Table::ApiKeys => rows(API_KEYS, &[Blob], |row, _| row_record(row, Kind::ApiKey)),
+        Table::OneTimeTokens => rows(ONE_TIME_TOKENS, &[Blob], |row, _| row_record(row, Kind::OneTimeToken)),
+        Table::Throttles => rows(THROTTLES, &[Blob], |row, _| row_record(row, Kind::Throttle)),
         Table::Payments => rows(PAYMENTS, &[Text, Text], |row, _| row_record(row, Kind::Payment)),
         Table::Inbox => rows(INBOX, &[Text, Text], |row, _| row_record(row, Kind::Inbox)),
         Table::Idempotency => others(IDEMPOTENCY, &[Blob], |row, _| idempotency_record(row)),

@@ -18,8 +18,12 @@ statements! {
         ORDER BY queue, grp, seq LIMIT ?5";
     OLD_SESSIONS = "SELECT token FROM sessions WHERE token > ?1 AND expires_at <= ?2 ORDER BY token LIMIT ?3";
     OLD_IDEMPOTENCY = "SELECT key FROM idempotency WHERE key > ?1 AND at <= ?2 ORDER BY key LIMIT ?3";
+    OLD_ONE_TIME_TOKENS = "SELECT token FROM one_time_tokens WHERE token > ?1 AND expires_at <= ?2 ORDER BY token LIMIT ?3";
+    OLD_THROTTLES = "SELECT scope FROM throttles WHERE scope > ?1 AND since <= ?2 ORDER BY scope LIMIT ?3";
     DROP_SESSION = "DELETE FROM sessions WHERE token = ?1 AND expires_at <= ?2";
     DROP_IDEMPOTENCY = "DELETE FROM idempotency WHERE key = ?1 AND at <= ?2";
+    DROP_ONE_TIME_TOKEN = "DELETE FROM one_time_tokens WHERE token = ?1 AND expires_at <= ?2";
+    DROP_THROTTLE = "DELETE FROM throttles WHERE scope = ?1 AND since <= ?2";
 }
 
 /// Something that is kept for a while.
@@ -29,17 +33,23 @@ pub(super) enum Kept {
     Sessions,
     /// Idempotency rows, for two days.
     Idempotency,
+    /// One-time tokens, for a day after their end.
+    OneTimeTokens,
+    /// Failed log-ins, for a day after the first.
+    Throttles,
 }
 
 impl Kept {
     /// Everything that is pruned.
-    pub(super) const ALL: [Self; 2] = [Self::Sessions, Self::Idempotency];
+    pub(super) const ALL: [Self; 4] = [Self::Sessions, Self::Idempotency, Self::OneTimeTokens, Self::Throttles];
 
     /// Rows from this time or before have served theirs.
     fn served_until(self, now: Timestamp) -> i64 {
         let kept_ms = match self {
             Self::Sessions => retention::SESSION_MS,
             Self::Idempotency => retention::IDEMPOTENCY_MS,
+            Self::OneTimeTokens => retention::ONE_TIME_TOKEN_MS,
+            Self::Throttles => retention::THROTTLE_MS,
         };
         now.plus_ms(-kept_ms).micros()
     }
@@ -48,6 +58,8 @@ impl Kept {
         match self {
             Self::Sessions => (OLD_SESSIONS, DROP_SESSION),
             Self::Idempotency => (OLD_IDEMPOTENCY, DROP_IDEMPOTENCY),
+            Self::OneTimeTokens => (OLD_ONE_TIME_TOKENS, DROP_ONE_TIME_TOKEN),
+            Self::Throttles => (OLD_THROTTLES, DROP_THROTTLE),
         }
     }
 

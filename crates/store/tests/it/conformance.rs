@@ -85,10 +85,13 @@ macro_rules! every_case {
             two_products_never_share_a_sku_or_a_page
             products_without_a_page_do_not_collide
             two_accounts_never_share_an_address
+            two_api_keys_never_share_a_secret
+            a_customer_has_one_cart
             a_money_object_belongs_to_one_order
             keys_differ_by_every_byte
             a_row_is_found_by_each_of_its_keys
             a_replaced_row_keeps_its_unique_values
+            every_row_that_changes_is_replaced_whole
             a_stale_version_loses
             a_missing_row_has_no_version
             a_deleted_row_is_gone_and_its_key_free
@@ -172,6 +175,7 @@ macro_rules! every_case {
             a_refused_change_spoils_nobody_elses
             number_blocks_are_disjoint
             a_sweep_forgets_what_has_served_its_time
+            a_sweep_forgets_tokens_and_failed_log_ins_after_a_day
             a_sweep_of_many_rows_finishes
             a_scan_returns_what_was_written
             a_scan_is_paged_without_gaps_or_repeats

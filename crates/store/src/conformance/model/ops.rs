@@ -215,9 +215,9 @@ fn writes() -> impl Strategy<Value = Write> {
         2 => (0_u8..4, -3_i8..12, -2_i8..3).prop_map(|(sku, available, reserved)| Write::Adjust { sku, available, reserved }),
     ];
     let rows = prop_oneof![
-        3 => (0_u8..7, 0_u8..6).prop_map(|(kind, n)| Write::Insert { kind, n }),
-        2 => (0_u8..7, 0_u8..6, prop::bool::weighted(0.2)).prop_map(|(kind, n, is_stale)| Write::Replace { kind, n, is_stale }),
-        1 => (0_u8..7, 0_u8..6, prop::bool::weighted(0.2)).prop_map(|(kind, n, is_stale)| Write::Delete { kind, n, is_stale }),
+        3 => (0_u8..11, 0_u8..6).prop_map(|(kind, n)| Write::Insert { kind, n }),
+        2 => (0_u8..11, 0_u8..6, prop::bool::weighted(0.2)).prop_map(|(kind, n, is_stale)| Write::Replace { kind, n, is_stale }),
+        1 => (0_u8..11, 0_u8..6, prop::bool::weighted(0.2)).prop_map(|(kind, n, is_stale)| Write::Delete { kind, n, is_stale }),
     ];
     let jobs = prop_oneof![
         4 => vec(specs(), 1..5).prop_map(Write::Queue),

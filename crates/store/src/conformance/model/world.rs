@@ -7,11 +7,13 @@ use crate::conformance::Subject;
 use crate::conformance::fixture::{self, Fixture, HOUR_MS, MINUTE_MS, guest};
 use crate::memory::MemoryStore;
 use crate::{DeadLetterQuery, OrderRef, Store};
-use ordermill_core::account::{Session, User};
+use ordermill_core::account::{OneTimeToken, Session, Throttle, User};
+use ordermill_core::api_key::ApiKey;
+use ordermill_core::cart::{Cart, CartLine};
 use ordermill_core::catalogue::{Product, ProductKind};
 use ordermill_core::change::{Cause, Change, Effect, IdempotencyRow, Key, Row, Setting, StockKey, StockMove};
 use ordermill_core::digest::Digest;
-use ordermill_core::id::{OrderId, ProductId, UserId};
+use ordermill_core::id::{ApiKeyId, OrderId, ProductId, UserId};
 use ordermill_core::inbox::{InboxEntry, InboxState};
 use ordermill_core::job::{CircuitMove, Claim, DeadLetter, Finish, JobKey, NewJob, Outcome};
 use ordermill_core::money::Currency;
@@ -182,7 +184,7 @@ impl World {
 
     async fn delete(&self, kind: u8, n: u8, is_stale: bool) -> Option<Change> {
         let key = self.row(kind, n, 1).key();
-        if matches!(key, Key::User(_) | Key::Product(_)) {
+        if matches!(key, Key::User(_) | Key::Product(_) | Key::ApiKey(_)) {
             // No store deletes rows that hold other unique values: on DynamoDB they would stay taken.
             return None;
         }
@@ -298,6 +300,27 @@ impl World {
                 result: OrderId::new(1, [n; 10]),
                 at: self.base,
             }),
+            6 => Row::Cart(Cart {
+                lines: vec![CartLine { product_id: ProductId::new(1, [n; 10]), quantity: version }],
+                version,
+                ..Cart::empty(UserId::new(1, [n; 10]), self.base)
+            }),
+            7 => Row::ApiKey(ApiKey {
+                id: ApiKeyId::new(1, [n; 10]),
+                secret: Digest::of_parts(&[&[8, n / 2]]),
+                revoked_at: (version > 1).then_some(self.base),
+                version,
+                ..self.fixture.api_key("khóa")
+            }),
+            8 => {
+                let ends_at = self.base.plus_ms(i64::from(n) * 10 * MINUTE_MS);
+                let token = self.fixture.one_time_token(UserId::new(1, [n; 10]), ends_at);
+                Row::OneTimeToken(OneTimeToken { token: Digest::of_parts(&[&[9, n]]), ..token })
+            }
+            9 => {
+                let throttle = self.fixture.throttle(self.base.plus_ms((i64::from(n) + version) * 10 * MINUTE_MS));
+                Row::Throttle(Throttle { scope: Digest::of_parts(&[&[10, n]]), version, ..throttle })
+            }
             _ => Row::Effect(Effect {
                 key: Digest::of_parts(&[&[7, n]]),
                 resends: i32::from(n),

@@ -418,6 +418,12 @@ corruptions! {
                 }
             }
         };
+        two_api_keys_have_one_secret => |snapshot, _| {
+            let keys = snapshot.records_mut(Table::ApiKeys).iter_mut();
+            let mut keys = keys.filter_map(|record| if let Record::Row { row: Row::ApiKey(key), .. } = record { Some(key) } else { None });
+            let (one, other) = (keys.next().expect("a key"), keys.next().expect("another key"));
+            other.secret = one.secret;
+        };
     }
     I20 {
         a_paid_order_still_waits_for_money => |snapshot, history| order(snapshot, history.paid).status = OrderStatus::Pending;

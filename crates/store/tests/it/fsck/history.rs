@@ -71,6 +71,7 @@ impl History {
         shop.small_cases().await;
         shop.receive_events(paid).await;
         shop.queue_odds().await;
+        shop.people().await;
         Self { store, shop, waiting, paid, refunded, overpaid, completed, cancelled, foreign }
     }
 }
@@ -96,6 +97,16 @@ impl Shop {
         fixture::commit(store.as_ref(), &fixture.pause(PAUSED, true, 0)).await;
         store.clock().advance_ms(HOUR_MS);
         Self { store: Arc::clone(store), fixture, tee, mug, book }
+    }
+
+    /// Somebody shops and forgets a password, two programs get their keys.
+    async fn people(&self) {
+        let user = self.fixture.user("chi@example.com");
+        let cart = Row::Cart(self.fixture.cart(user.id));
+        let token = Row::OneTimeToken(self.fixture.one_time_token(user.id, NOW.plus_ms(HOUR_MS)));
+        let keys = ["kho", "ke toan"].map(|name| Row::ApiKey(self.fixture.api_key(name)));
+        let rows = keys.into_iter().chain([cart, token, Row::Throttle(self.fixture.throttle(NOW)), Row::User(user)]);
+        fixture::commit(self.store.as_ref(), &self.fixture.insert(rows)).await;
     }
 
     async fn commit(&self, change: Change) {
