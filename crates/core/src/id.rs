@@ -72,6 +72,38 @@ id_types! {
     DeadLetterId;
     /// One API key.
     ApiKeyId;
+    /// What a request with an Idempotency-Key made or changed, whatever that is: ids are drawn so that no two things share
+    /// one, and whoever remembered the request knows which kind it is.
+    ResultId;
+}
+
+macro_rules! results {
+    ($($(#[$doc:meta])* $kind:ident: $name:ident;)*) => {
+        $(impl From<$name> for ResultId {
+            fn from(id: $name) -> Self {
+                Self(id.0)
+            }
+        })*
+
+        impl ResultId {
+            $($(#[$doc])* pub const fn $kind(self) -> $name {
+                $name(self.0)
+            })*
+        }
+    };
+}
+
+results! {
+    /// The order, if that is what it names.
+    order: OrderId;
+    /// The product, if that is what it names.
+    product: ProductId;
+    /// The account, if that is what it names.
+    user: UserId;
+    /// The API key, if that is what it names.
+    api_key: ApiKeyId;
+    /// The entry of the audit trail, if that is what it names.
+    audit: AuditId;
 }
 
 #[cfg(test)]
@@ -85,6 +117,16 @@ mod tests {
         assert!(early < late);
         assert_eq!(early.uuid().get_version_num(), 7);
         assert_eq!(OrderId::parse(&early.to_string()), Some(early));
+    }
+
+    #[test]
+    fn a_result_is_stored_as_the_id_it_was_made_from() {
+        let order = OrderId::new(1_768_705_445_000, [7; 10]);
+        let result = ResultId::from(order);
+        assert_eq!(serde_json::to_value(result).unwrap(), serde_json::to_value(order).unwrap());
+        assert_eq!((result.order(), result.uuid()), (order, order.uuid()));
+        let user = UserId::new(1_768_705_445_000, [8; 10]);
+        assert_eq!(ResultId::from(user).user(), user);
     }
 
     #[test]

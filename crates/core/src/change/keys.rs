@@ -7,7 +7,7 @@ use crate::cart::Cart;
 use crate::catalogue::{MAIN_LOCATION, Product};
 use crate::digest::Digest;
 use crate::event::Actor;
-use crate::id::{ApiKeyId, AuditId, ChangeId, OrderId, ProductId, UserId};
+use crate::id::{ApiKeyId, AuditId, ChangeId, OrderId, ProductId, ResultId, UserId};
 use crate::inbox::InboxEntry;
 use crate::job::JobKey;
 use crate::order::Order;
@@ -89,15 +89,15 @@ pub enum Cause {
     Change(ChangeId),
 }
 
-/// The result of a request that carried an Idempotency-Key. The answer is rendered from the order, never stored.
+/// The result of a request that carried an Idempotency-Key. The answer is rendered from what the request made, never stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdempotencyRow {
     /// Digest of scope and key.
     pub key: Digest,
     /// Digest of method, path and raw body: another one under the same key is a client's mistake.
     pub fingerprint: Digest,
-    /// What the request made: the order's id.
-    pub result: OrderId,
+    /// What the request made or changed.
+    pub result: ResultId,
     /// When.
     pub at: Timestamp,
 }

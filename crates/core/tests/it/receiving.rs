@@ -195,7 +195,7 @@ fn the_largest_order_can_be_placed_and_paid_on_every_store() {
     let wanted = wanted(PaymentMethod::Stripe, catalogue.iter().map(|product| (product.id, 1)));
     let (order, mut placed) = shop.place(&wanted, &catalogue).expect("an order");
     let (key, fingerprint) = (order_digest(&order, 1), order_digest(&order, 2));
-    placed.insert(Row::Idempotency(IdempotencyRow { key, fingerprint, result: order.id, at: NOW }));
+    placed.insert(Row::Idempotency(IdempotencyRow { key, fingerprint, result: order.id.into(), at: NOW }));
     assert_eq!(placed.check(), Ok(()), "{} actions", placed.actions());
     // Overpaid, by an event that waited for its order: the most that one payment can do at once.
     let paid = pay("pi_1", PaymentProgress::Succeeded, order.total_amount + 1);

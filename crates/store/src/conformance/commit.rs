@@ -201,7 +201,7 @@ pub(super) async fn the_loser_of_an_idempotency_key_gets_the_row_of_the_winner(s
 
     let (loser, lost) = fixture.place(2, &[(&shirt, 1)]);
     let mut lost = Arc::unwrap_or_clone(lost);
-    lost.insert(Row::Idempotency(ordermill_core::change::IdempotencyRow { result: loser.id, ..row.clone() }));
+    lost.insert(Row::Idempotency(ordermill_core::change::IdempotencyRow { result: loser.id.into(), ..row.clone() }));
     let lost = Arc::new(lost);
     let conflict = lose(store, &lost).await;
     let key = Key::Idempotency(row.key);

@@ -35,7 +35,7 @@ pub(super) async fn of_many_rivals_for_one_key_exactly_one_wins(subject: &dyn Su
     let rivals: Vec<(IdempotencyRow, Arc<Change>)> = (1..=64)
         .map(|number| {
             let (order, placed) = fixture.place(number, &[(&ebook, 1)]);
-            let row = IdempotencyRow { result: order.id, ..shared.clone() };
+            let row = IdempotencyRow { result: order.id.into(), ..shared.clone() };
             let mut change = Arc::unwrap_or_clone(placed);
             change.insert(Row::Idempotency(row.clone()));
             (row, Arc::new(change))

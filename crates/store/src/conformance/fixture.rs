@@ -14,7 +14,7 @@ use ordermill_core::change::{
 use ordermill_core::contact::Email;
 use ordermill_core::digest::Digest;
 use ordermill_core::event::{Actor, Event, EventKind};
-use ordermill_core::id::{ApiKeyId, AuditId, ChangeId, OrderId, PaymentId, ProductId, UserId};
+use ordermill_core::id::{ApiKeyId, AuditId, ChangeId, OrderId, PaymentId, ProductId, ResultId, UserId};
 use ordermill_core::inbox::{InboxEntry, InboxState};
 use ordermill_core::job::{CircuitMove, Claim, DeadLetter, Finish, Job, JobKey, MAX_ATTEMPTS, NewJob, Outcome, Past};
 use ordermill_core::locale::Locale;
@@ -147,8 +147,8 @@ impl Fixture {
     }
 
     /// The result of an idempotent request.
-    pub fn idempotency(&self, result: OrderId) -> IdempotencyRow {
-        IdempotencyRow { key: self.digest(), fingerprint: self.digest(), result, at: NOW }
+    pub fn idempotency(&self, result: impl Into<ResultId>) -> IdempotencyRow {
+        IdempotencyRow { key: self.digest(), fingerprint: self.digest(), result: result.into(), at: NOW }
     }
 
     /// An effect about to be done.

@@ -7,7 +7,7 @@
 use super::dossier::{Dossier, Join};
 use super::finding::Findings;
 use super::goods::{self, Goods};
-use super::owners::{self, Owners};
+use super::owners::Owners;
 use super::promised::{Promised, job_key};
 use super::roster::Roster;
 use super::snapshot::Snapshot;
@@ -23,17 +23,17 @@ const AFTER: [Table; 17] = [
     Table::Payments,
     Table::Products,
     Table::Users,
-    Table::Idempotency,
+    Table::ApiKeys,
     Table::Inbox,
     Table::Jobs,
     Table::DeadLetters,
     Table::Effects,
     Table::Audit,
+    Table::Idempotency,
     Table::Sessions,
     Table::QueuePauses,
     Table::Settings,
     Table::Carts,
-    Table::ApiKeys,
     Table::OneTimeTokens,
     Table::Throttles,
 ];
@@ -150,6 +150,9 @@ impl<'a> Checker<'a> {
 
     fn judge_record(&mut self, record: &Record) {
         let (roster, findings) = (&self.roster, &mut self.findings);
+        if let Record::Row { row, .. } = record {
+            self.owners.note_made(row);
+        }
         if let Some(key) = job_key(record) {
             self.promised.note_job(key, roster);
         }
@@ -160,7 +163,7 @@ impl<'a> Checker<'a> {
             Record::Row { row, .. } => match row {
                 Row::Payment(row) => self.owners.judge_payment(row, roster, findings),
                 Row::Product(_) | Row::User(_) | Row::ApiKey(_) => self.owners.judge_unique(row, findings),
-                Row::Idempotency(row) => owners::judge_idempotency(row, roster, findings),
+                Row::Idempotency(row) => self.owners.judge_idempotency(row, roster, findings),
                 Row::Inbox(entry) => self.promised.judge_inbox(entry, roster, findings),
                 Row::Effect(effect) => self.promised.judge_effect(effect, &self.work, roster, findings),
                 Row::Audit(entry) => self.promised.note_audit(entry, roster),

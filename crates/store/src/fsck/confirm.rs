@@ -16,7 +16,7 @@ use crate::{Record, Store, StoreError, Table};
 use ordermill_core::admit::StockLevel;
 use ordermill_core::change::{Cause, Key, LedgerEntry, Row, StockKey};
 use ordermill_core::event::Event;
-use ordermill_core::id::OrderId;
+use ordermill_core::id::{OrderId, ResultId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// In how many further looks a finding must stand. One would do but for the moments in which a dead letter is redriven,
@@ -95,6 +95,9 @@ impl Look {
             for value in row.iter().flat_map(Row::keys).skip(1) {
                 look.read_row(store, &value).await?;
             }
+            if let Some(Row::Idempotency(row)) = &row {
+                look.read_result(store, row.result).await?;
+            }
             look.orders.extend(row.as_ref().and_then(named_order).map(|id| (id, None)));
         }
         for id in look.orders.keys().copied().collect::<Vec<_>>() {
@@ -113,6 +116,15 @@ impl Look {
         let record = Record::Row { row: stored.row.clone(), by: stored.by, last_change: stored.last_change };
         self.rows.insert(stored.row.key(), record);
         Ok(Some(stored.row))
+    }
+
+    /// What a request made, if it was no order: read after the row that remembers the request, which was written with it.
+    async fn read_result(&mut self, store: &dyn Store, result: ResultId) -> Result<(), StoreError> {
+        let kinds = [Key::Product(result.product()), Key::User(result.user()), Key::ApiKey(result.api_key()), Key::Audit(result.audit())];
+        for key in kinds {
+            self.read_row(store, &key).await?;
+        }
+        Ok(())
     }
 
     /// An order, its events and the rows of its money objects. What its version says must be there is read after it.
@@ -212,7 +224,8 @@ fn named_order(row: &Row) -> Option<OrderId> {
     match row {
         Row::Payment(row) => Some(row.order_id),
         Row::Inbox(row) => row.order_id,
-        Row::Idempotency(row) => Some(row.result),
+        // Perhaps: if the request made something else, there is no such order.
+        Row::Idempotency(row) => Some(row.result.order()),
         Row::Effect(row) => Some(row.order_id),
         Row::Order(_)
         | Row::Product(_)

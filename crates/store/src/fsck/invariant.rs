@@ -97,7 +97,7 @@ impl Invariant {
     /// What it says, in one line.
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::I1 => "every Idempotency-Key names one existing order and the request that made it",
+            Self::I1 => "every Idempotency-Key names one existing result and the request that made it",
             Self::I2 => "an order has exactly one paid event if enough money ever arrived, otherwise none",
             Self::I3 => "facts, bookings and the order's own sums agree, in one currency, and nothing is negative",
             Self::I4 => "an order's row is what its events add up to",

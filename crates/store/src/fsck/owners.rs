@@ -1,4 +1,4 @@
-//! Who owns what: I1 (an Idempotency-Key names one order), I5 (a money object belongs to one order), I19 (parents exist,
+//! Who owns what: I1 (an Idempotency-Key names one result), I5 (a money object belongs to one order), I19 (parents exist,
 //! unique values are unique).
 
 use super::finding::{Finding, Findings};
@@ -7,6 +7,7 @@ use super::roster::{Place, Roster, fingerprint};
 use ordermill_core::change::{IdempotencyRow, Key, PaymentRow, Row};
 use ordermill_core::code;
 use ordermill_core::digest::Digest;
+use ordermill_core::id::ResultId;
 use ordermill_core::order::Order;
 use ordermill_core::payment::Fact;
 use std::collections::{HashMap, HashSet};
@@ -17,6 +18,8 @@ pub(super) struct Owners {
     facts: HashMap<u64, (Place, bool)>,
     order_values: HashMap<u64, Place>,
     row_values: HashSet<u64>,
+    /// What a request may have made other than an order.
+    made: HashSet<u64>,
 }
 
 impl Owners {
@@ -87,16 +90,31 @@ impl Owners {
             }
         }
     }
-}
 
-/// An idempotency row: its order exists, and the request it stands for is known (I1).
-pub(super) fn judge_idempotency(row: &IdempotencyRow, roster: &Roster, findings: &mut Findings) {
-    if roster.place(row.result).is_none() {
-        let what = format!("it names {}, which does not exist", row.result);
-        let finding = Finding::row(I1, Key::Idempotency(row.key), what).with([row.result]);
-        findings.add(finding.young_if(roster.may_be_young(row.result)));
+    /// Takes note of what a request may have made.
+    pub(super) fn note_made(&mut self, row: &Row) {
+        let made: Option<ResultId> = match row {
+            Row::Product(row) => Some(row.id.into()),
+            Row::User(row) => Some(row.id.into()),
+            Row::ApiKey(row) => Some(row.id.into()),
+            Row::Audit(row) => Some(row.id.into()),
+            _ => None,
+        };
+        self.made.extend(made.map(fingerprint));
     }
-    if Digest::from_bytes(&[0; 32]) == Some(row.fingerprint) {
-        findings.add(Finding::row(I1, Key::Idempotency(row.key), "it does not say which request it stands for"));
+
+    /// An idempotency row, after everything that it may name: its result exists, and the request it stands for is known
+    /// (I1).
+    pub(super) fn judge_idempotency(&self, row: &IdempotencyRow, roster: &Roster, findings: &mut Findings) {
+        let order = row.result.order();
+        if roster.place(order).is_none() && !self.made.contains(&fingerprint(row.result)) {
+            let what = format!("it names {}, which does not exist", row.result);
+            let finding = Finding::row(I1, Key::Idempotency(row.key), what).with([order]);
+            // Whatever was made since orders were read has a higher id than all of them: ids begin with the time.
+            findings.add(finding.young_if(roster.may_be_young(order)));
+        }
+        if Digest::from_bytes(&[0; 32]) == Some(row.fingerprint) {
+            findings.add(Finding::row(I1, Key::Idempotency(row.key), "it does not say which request it stands for"));
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! write anything.
 
 use super::failure::Failure;
-use super::rows::{Kind, change_id, column, digest, found_row, name_of, order_id, timestamp};
+use super::rows::{Kind, change_id, column, digest, found_row, name_of, result_id, timestamp};
 use super::statement::{Statement, statements};
 use ordermill_core::admit::{Found, FoundLease, FoundRow, StockLevel};
 use ordermill_core::change::{Change, Guard, IdempotencyRow, Key, Row};
@@ -117,7 +117,7 @@ impl Search<'_> {
         let Key::Idempotency(key) = self.key else { return Ok(None) };
         IDEMPOTENCY.first(self.db, (key.bytes(),), |row| {
             let by = change_id(row, 0)?;
-            let stored = IdempotencyRow { key: *key, fingerprint: digest(row, 1)?, result: order_id(row, 2)?, at: timestamp(row, 3)? };
+            let stored = IdempotencyRow { key: *key, fingerprint: digest(row, 1)?, result: result_id(row, 2)?, at: timestamp(row, 3)? };
             Ok(FoundRow { by, version: 1, last_change: by, row: Some(Box::new(Row::Idempotency(stored))) })
         })
     }

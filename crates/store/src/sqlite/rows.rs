@@ -6,7 +6,7 @@ use crate::encode::{FORMAT, read_json};
 use ordermill_core::admit::FoundRow;
 use ordermill_core::change::{Key, Row};
 use ordermill_core::digest::Digest;
-use ordermill_core::id::{ChangeId, OrderId};
+use ordermill_core::id::{ChangeId, OrderId, ResultId};
 use ordermill_core::job::{Failure as JobFailure, JobKey, Past};
 use ordermill_core::time::Timestamp;
 use rusqlite::types::FromSql;
@@ -108,6 +108,11 @@ pub(super) fn change_id(row: &rusqlite::Row<'_>, index: usize) -> Result<ChangeI
 /// A column with an order's id.
 pub(super) fn order_id(row: &rusqlite::Row<'_>, index: usize) -> Result<OrderId, Failure> {
     Ok(OrderId::from_uuid(Uuid::from_bytes(column(row, index)?)))
+}
+
+/// A column with the id of what a request made.
+pub(super) fn result_id(row: &rusqlite::Row<'_>, index: usize) -> Result<ResultId, Failure> {
+    Ok(ResultId::from_uuid(Uuid::from_bytes(column(row, index)?)))
 }
 
 /// A column with a digest.

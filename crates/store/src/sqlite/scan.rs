@@ -173,7 +173,7 @@ fn idempotency_record(row: &Row<'_>) -> Result<Record, Failure> {
     let stored = IdempotencyRow {
         key: digest(row, 0)?,
         fingerprint: digest(row, 1)?,
-        result: super::rows::order_id(row, 2)?,
+        result: super::rows::result_id(row, 2)?,
         at: timestamp(row, 3)?,
     };
     let by = super::rows::change_id(row, 4)?;

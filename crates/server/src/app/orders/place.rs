@@ -63,7 +63,7 @@ async fn decide_and_commit(app: &App, user: &User, wanted: &Wanted, request: Opt
             (Err(refusal), None) => return Err(refusal.into()),
         };
         if let Some(RequestKey { key, fingerprint }) = request {
-            change.insert(Row::Idempotency(IdempotencyRow { key, fingerprint, result: order.id, at: order.created_at }));
+            change.insert(Row::Idempotency(IdempotencyRow { key, fingerprint, result: order.id.into(), at: order.created_at }));
         }
         failpoint::hit("order.before_commit").map_err(|fault| Fault::Unavailable(fault.to_string()))?;
         match commit(app, &Arc::new(change)).await {
@@ -114,7 +114,7 @@ async fn replay(app: &App, request: RequestKey, row: &IdempotencyRow) -> Result<
     if row.fingerprint != request.fingerprint {
         return Err(Refusal::IdempotencyKeyReused.into());
     }
-    let order = app.store.order(&OrderRef::Id(row.result)).await?;
+    let order = app.store.order(&OrderRef::Id(row.result.order())).await?;
     let order = order.ok_or_else(|| Fault::Internal(format!("idempotency row {} names no order", row.key)))?;
     Ok(Placed { order, is_replay: true })
 }

@@ -102,7 +102,7 @@ impl Held {
             match row {
                 Row::Order(order) => drop(held.orders.insert(order.id.to_string(), (**order).clone())),
                 Row::Inbox(entry) => drop(held.inbox.insert(entry.event_id.clone(), entry.clone())),
-                Row::Idempotency(row) => drop(held.idempotency.insert(row.key, row.result)),
+                Row::Idempotency(row) => drop(held.idempotency.insert(row.key, row.result.order())),
                 Row::Effect(effect) => held.effects.entry((effect.order_id, effect.kind.clone())).or_default().push(effect.clone()),
                 _ => {}
             }

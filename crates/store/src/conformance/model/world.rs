@@ -114,7 +114,7 @@ impl World {
         if let Some(n) = idempotency {
             let row = self.row(IDEMPOTENCY, n, 1);
             change.insert(match row {
-                Row::Idempotency(row) => Row::Idempotency(IdempotencyRow { result: order.id, ..row }),
+                Row::Idempotency(row) => Row::Idempotency(IdempotencyRow { result: order.id.into(), ..row }),
                 other => other,
             });
         }
@@ -297,7 +297,7 @@ impl World {
             IDEMPOTENCY => Row::Idempotency(IdempotencyRow {
                 key: Digest::of_parts(&[&[5, n]]),
                 fingerprint: Digest::of_parts(&[&[6, n]]),
-                result: OrderId::new(1, [n; 10]),
+                result: OrderId::new(1, [n; 10]).into(),
                 at: self.base,
             }),
             6 => Row::Cart(Cart {

@@ -151,9 +151,14 @@ macro_rules! corruptions {
 
 corruptions! {
     I1 {
-        an_idempotency_row_names_no_order => |snapshot, _| idempotency(snapshot).result = nobody();
+        an_idempotency_row_names_nothing => |snapshot, _| idempotency(snapshot).result = nobody().into();
         an_idempotency_row_names_an_order_of_the_future => |snapshot, _| {
-            idempotency(snapshot).result = OrderId::new(u64::from(u32::MAX) << 8, [9; 10]);
+            idempotency(snapshot).result = OrderId::new(u64::from(u32::MAX) << 8, [9; 10]).into();
+        };
+        the_product_of_a_request_is_gone => |snapshot, history| {
+            remove(snapshot, Table::Products, |record| {
+                matches!(record, Record::Row { row: Row::Product(row), .. } if row.id == history.requested)
+            });
         };
         an_idempotency_row_forgets_its_request => |snapshot, _| {
             idempotency(snapshot).fingerprint = Digest::from_bytes(&[0; 32]).expect("32 bytes");

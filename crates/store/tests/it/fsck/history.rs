@@ -5,7 +5,7 @@
 use ordermill_core::catalogue::{Product, ProductKind};
 use ordermill_core::change::{AuditEntry, Cause, Change, Effect, EffectState, Row, StockKey, StockMove};
 use ordermill_core::event::{Actor, Event, EventKind};
-use ordermill_core::id::OrderId;
+use ordermill_core::id::{OrderId, ProductId, ResultId};
 use ordermill_core::inbox::{InboxEntry, InboxState};
 use ordermill_core::job::{CircuitMove, Finish, Job, JobKey, NewJob, Outcome, Payload, Queue};
 use ordermill_core::money::Currency;
@@ -43,6 +43,8 @@ pub(super) struct History {
     pub(super) cancelled: OrderId,
     /// Paid in another currency than its own.
     pub(super) foreign: OrderId,
+    /// Made by a request with an Idempotency-Key, and never ordered.
+    pub(super) requested: ProductId,
 }
 
 /// What the day is made of: the store, ids from a counter, and the two goods and the book that are sold.
@@ -71,8 +73,8 @@ impl History {
         shop.small_cases().await;
         shop.receive_events(paid).await;
         shop.queue_odds().await;
-        shop.people().await;
-        Self { store, shop, waiting, paid, refunded, overpaid, completed, cancelled, foreign }
+        let requested = shop.people().await;
+        Self { store, shop, waiting, paid, refunded, overpaid, completed, cancelled, foreign, requested }
     }
 }
 
@@ -99,14 +101,34 @@ impl Shop {
         Self { store: Arc::clone(store), fixture, tee, mug, book }
     }
 
-    /// Somebody shops and forgets a password, two programs get their keys.
-    async fn people(&self) {
+    /// Somebody shops and forgets a password, two programs get their keys, and every kind of request that makes something
+    /// comes once.
+    async fn people(&self) -> ProductId {
         let user = self.fixture.user("chi@example.com");
         let cart = Row::Cart(self.fixture.cart(user.id));
         let token = Row::OneTimeToken(self.fixture.one_time_token(user.id, NOW.plus_ms(HOUR_MS)));
         let keys = ["kho", "ke toan"].map(|name| Row::ApiKey(self.fixture.api_key(name)));
         let rows = keys.into_iter().chain([cart, token, Row::Throttle(self.fixture.throttle(NOW)), Row::User(user)]);
         fixture::commit(self.store.as_ref(), &self.fixture.insert(rows)).await;
+        let (product, key, entry) = (self.fixture.goods("CAP"), self.fixture.api_key("web"), self.fixture.audit());
+        let requested = product.id;
+        self.request(requested, Row::Product(product)).await;
+        self.request(key.id, Row::ApiKey(key)).await;
+        self.request(entry.id, Row::Audit(entry)).await;
+        self.register().await;
+        requested
+    }
+
+    /// Somebody registers.
+    pub(super) async fn register(&self) {
+        let user = self.fixture.user(&format!("khach{}@example.com", self.fixture.draw()));
+        self.request(user.id, Row::User(user)).await;
+    }
+
+    /// Makes a row by a request with an Idempotency-Key.
+    async fn request(&self, result: impl Into<ResultId>, row: Row) {
+        let remembered = Row::Idempotency(self.fixture.idempotency(result));
+        fixture::commit(self.store.as_ref(), &self.fixture.insert([row, remembered])).await;
     }
 
     async fn commit(&self, change: Change) {

@@ -199,13 +199,17 @@ impl Rival {
         Self { inner, shop, page_rows, acts_left: AtomicUsize::new(acts), open: Mutex::default() }
     }
 
-    /// One step in somebody's purchase: half of them begin one, the other half go on with the one that waits longest.
+    /// One step in somebody's purchase: half of them begin one, the other half go on with the one that waits longest. Now
+    /// and then somebody registers.
     async fn act(&self) {
         let Ok(left) = self.acts_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) else { return };
         let mut open = self.open.lock().await;
         let next = if left % 2 == 0 { None } else { open.pop_front() };
         let Some((order, step)) = next else {
             open.push_back((self.shop.place_one().await, 0));
+            if left.is_multiple_of(6) {
+                self.shop.register().await;
+            }
             return;
         };
         let reference = format!("pi_{}", order.number);

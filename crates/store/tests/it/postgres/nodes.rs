@@ -34,7 +34,7 @@ async fn of_two_nodes_that_want_one_key_exactly_one_wins() {
         for (index, node) in nodes.iter().enumerate() {
             let (order, placed) = fixture.place(round * 2 + 1 + i64::try_from(index).expect("small"), &[(&shirt, 1)]);
             let mut change = Arc::unwrap_or_clone(placed);
-            change.insert(Row::Idempotency(IdempotencyRow { result: order.id, ..shared.clone() }));
+            change.insert(Row::Idempotency(IdempotencyRow { result: order.id.into(), ..shared.clone() }));
             let (node, change) = (Arc::clone(node), Arc::new(change));
             tasks.spawn(async move { (change.id, node.commit(&change).await) });
         }
