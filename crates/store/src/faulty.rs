@@ -11,7 +11,8 @@ use crate::{
 use async_trait::async_trait;
 use ordermill_core::account::{Session, User};
 use ordermill_core::admit::{Conflict, Failed, StockLevel};
-use ordermill_core::change::{Change, Guard, Key};
+use ordermill_core::api_key::ApiKey;
+use ordermill_core::change::{AuditEntry, Change, Guard, Key};
 use ordermill_core::digest::Digest;
 use ordermill_core::event::Event;
 use ordermill_core::id::{ChangeId, OrderId};
@@ -56,6 +57,8 @@ verbs! {
     Catalogue = "catalogue",
     Stock = "stock",
     Users = "users",
+    ApiKeys = "api_keys",
+    Audit = "audit",
     Inbox = "inbox",
     Claim = "claim",
     Extend = "extend",
@@ -352,6 +355,14 @@ impl Store for FaultyStore {
         through!(self, Users, self.inner.users(page))
     }
 
+    async fn api_keys(&self, page: &Page<()>) -> Result<Page<ApiKey>, StoreError> {
+        through!(self, ApiKeys, self.inner.api_keys(page))
+    }
+
+    async fn audit(&self, page: &Page<()>) -> Result<Page<AuditEntry>, StoreError> {
+        through!(self, Audit, self.inner.audit(page))
+    }
+
     async fn inbox(&self, query: &InboxQuery) -> Result<Page<InboxEntry>, StoreError> {
         through!(self, Inbox, self.inner.inbox(query))
     }
@@ -511,7 +522,7 @@ mod tests {
     #[test]
     fn every_verb_has_a_name() {
         let names: std::collections::HashSet<_> = Verb::ALL.iter().map(|verb| verb.name()).collect();
-        assert_eq!(names.len(), 22);
+        assert_eq!(names.len(), 24);
         assert!(Verb::Order.is_read() && !Verb::Commit.is_read() && !Verb::Wait.is_read());
     }
 }

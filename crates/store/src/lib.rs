@@ -33,7 +33,8 @@ pub use record::{Record, Table};
 use async_trait::async_trait;
 use ordermill_core::account::{Session, User};
 use ordermill_core::admit::{Conflict, StockLevel};
-use ordermill_core::change::{Change, ChangeFault, Key};
+use ordermill_core::api_key::ApiKey;
+use ordermill_core::change::{AuditEntry, Change, ChangeFault, Key};
 use ordermill_core::digest::Digest;
 use ordermill_core::event::Event;
 use ordermill_core::id::OrderId;
@@ -70,6 +71,10 @@ pub trait Store: Send + Sync {
     async fn stock(&self, skus: &[String]) -> Result<Vec<StockLevel>, StoreError>;
     /// Accounts, newest first.
     async fn users(&self, page: &Page<()>) -> Result<Page<User>, StoreError>;
+    /// API keys, newest first, those that were taken back among them.
+    async fn api_keys(&self, page: &Page<()>) -> Result<Page<ApiKey>, StoreError>;
+    /// The audit trail, latest act first.
+    async fn audit(&self, page: &Page<()>) -> Result<Page<AuditEntry>, StoreError>;
     /// Received events, newest first.
     async fn inbox(&self, query: &InboxQuery) -> Result<Page<InboxEntry>, StoreError>;
 

@@ -6,7 +6,7 @@ mod jobs;
 mod tables;
 
 use crate::clock::StoreClock;
-use crate::query::{MAX_PAGE, MAX_SCANNED};
+use crate::query::{MAX_PAGE, MAX_SCANNED, id_cursor};
 use crate::{
     Capabilities, Catalogue, CatalogueStamp, ClaimTarget, CommitError, DeadLetterQuery, Health, InboxQuery, JobInfo, JobQuery, OrderQuery,
     OrderRef, Page, QueueInfo, Record, Sequence, Store, StoreError, Stored, SweepReport, Table, encode,
@@ -14,8 +14,9 @@ use crate::{
 use async_trait::async_trait;
 use ordermill_core::account::{Session, User};
 use ordermill_core::admit::{StockLevel, admit, disjoint_prefix};
+use ordermill_core::api_key::ApiKey;
 use ordermill_core::catalogue::Product;
-use ordermill_core::change::{Change, Key, Row};
+use ordermill_core::change::{AuditEntry, Change, Key, Row};
 use ordermill_core::digest::Digest;
 use ordermill_core::event::Event;
 use ordermill_core::id::OrderId;
@@ -29,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tables::Tables;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 /// Changes of one batch at most; the model's batches only matter to [`MemoryStore::commit_together`].
 const MAX_BATCH: usize = 256;
@@ -164,12 +166,15 @@ impl Store for MemoryStore {
     }
 
     async fn users(&self, page: &Page<()>) -> Result<Page<User>, StoreError> {
-        let (below, limit) = (cursors::user(page.cursor.as_deref())?, page_limit(page.limit));
-        let tables = self.open_tables()?;
-        let mut users: Vec<&User> = tables.rows().filter_map(as_user).collect();
-        users.retain(|user| below.is_none_or(|id| user.id < id));
-        users.sort_by_key(|user| std::cmp::Reverse(user.id));
-        Ok(cut(users.into_iter().take(limit + 1).cloned().collect(), limit, |user| user.id.to_string()))
+        newest(self.open_tables()?.rows().filter_map(as_user), page, |user| user.id.uuid())
+    }
+
+    async fn api_keys(&self, page: &Page<()>) -> Result<Page<ApiKey>, StoreError> {
+        newest(self.open_tables()?.rows().filter_map(as_api_key), page, |key| key.id.uuid())
+    }
+
+    async fn audit(&self, page: &Page<()>) -> Result<Page<AuditEntry>, StoreError> {
+        newest(self.open_tables()?.rows().filter_map(as_audit), page, |entry| entry.id.uuid())
     }
 
     async fn inbox(&self, query: &InboxQuery) -> Result<Page<InboxEntry>, StoreError> {
@@ -211,7 +216,7 @@ impl Store for MemoryStore {
         let (below, limit) = (cursors::job(query.cursor.as_deref())?, page_limit(query.limit));
         let tables = self.open_tables()?;
         let mut letters: Vec<&DeadLetter> = tables.dead.values().collect();
-        letters.retain(|dead| query.queue.as_deref().is_none_or(|queue| dead.key.queue == queue));
+        letters.retain(|dead| query.matches(dead));
         letters.retain(|dead| below.as_ref().is_none_or(|below| cursors::dead_place(dead) < *below));
         letters.sort_by_key(|dead| std::cmp::Reverse(cursors::dead_place(dead)));
         Ok(cut(letters.into_iter().take(limit + 1).cloned().collect(), limit, cursors::of_dead))
@@ -282,6 +287,14 @@ fn page_limit(limit: usize) -> usize {
     limit.min(MAX_PAGE)
 }
 
+/// A page of rows whose ids begin with the time, newest first.
+fn newest<'a, T: Clone + 'a>(rows: impl Iterator<Item = &'a T>, page: &Page<()>, id: impl Fn(&T) -> Uuid) -> Result<Page<T>, StoreError> {
+    let (below, limit) = (id_cursor(page.cursor.as_deref())?, page_limit(page.limit));
+    let mut found: Vec<&T> = rows.filter(|row| below.is_none_or(|below| id(row) < below)).collect();
+    found.sort_by_key(|row| std::cmp::Reverse(id(row)));
+    Ok(cut(found.into_iter().take(limit + 1).cloned().collect(), limit, |row| id(row).to_string()))
+}
+
 /// Cuts a list that was read one row too far, and makes the cursor from the last row that stays.
 fn cut<T>(mut rows: Vec<T>, limit: usize, place: impl Fn(&T) -> String) -> Page<T> {
     let has_more = rows.len() > limit;
@@ -300,6 +313,14 @@ fn as_product(row: &Row) -> Option<&Product> {
 
 fn as_user(row: &Row) -> Option<&User> {
     if let Row::User(user) = row { Some(user) } else { None }
+}
+
+fn as_api_key(row: &Row) -> Option<&ApiKey> {
+    if let Row::ApiKey(key) = row { Some(key) } else { None }
+}
+
+fn as_audit(row: &Row) -> Option<&AuditEntry> {
+    if let Row::Audit(entry) = row { Some(entry) } else { None }
 }
 
 fn as_inbox(row: &Row) -> Option<&InboxEntry> {

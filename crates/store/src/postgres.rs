@@ -38,7 +38,8 @@ use clock::Clock;
 use connect::{Endpoint, describe};
 use ordermill_core::account::{Session, User};
 use ordermill_core::admit::StockLevel;
-use ordermill_core::change::{Change, Key};
+use ordermill_core::api_key::ApiKey;
+use ordermill_core::change::{AuditEntry, Change, Key};
 use ordermill_core::digest::Digest;
 use ordermill_core::event::Event;
 use ordermill_core::id::OrderId;
@@ -201,6 +202,14 @@ impl Store for PostgresStore {
 
     async fn users(&self, page: &Page<()>) -> Result<Page<User>, StoreError> {
         lists::users(&self.reader, page).await
+    }
+
+    async fn api_keys(&self, page: &Page<()>) -> Result<Page<ApiKey>, StoreError> {
+        lists::api_keys(&self.reader, page).await
+    }
+
+    async fn audit(&self, page: &Page<()>) -> Result<Page<AuditEntry>, StoreError> {
+        lists::audit(&self.reader, page).await
     }
 
     async fn inbox(&self, query: &InboxQuery) -> Result<Page<InboxEntry>, StoreError> {

@@ -3,12 +3,14 @@
 use crate::StoreError;
 use ordermill_core::catalogue::Product;
 use ordermill_core::change::Row;
-use ordermill_core::id::{ChangeId, OrderId, UserId};
+use ordermill_core::contact::Phone;
+use ordermill_core::id::{ChangeId, OrderId, ResultId, UserId};
 use ordermill_core::inbox::InboxState;
-use ordermill_core::job::{JobKey, Past};
-use ordermill_core::order::OrderStatus;
+use ordermill_core::job::{DeadLetter, JobKey, Past};
+use ordermill_core::order::{Order, OrderStatus};
 use ordermill_core::payment::{PaymentStatus, Provider};
 use ordermill_core::time::Timestamp;
+use uuid::Uuid;
 
 /// The most rows a page may have.
 pub(crate) const MAX_PAGE: usize = 1_000;
@@ -49,8 +51,12 @@ impl<T> Page<T> {
     }
 }
 
-/// Which orders, newest first by number. One dimension is indexed; every further filter is applied to at most
-/// `MAX_SCANNED` (1,000) rows and may give a short page with a cursor.
+/// Which orders, newest first by number.
+///
+/// One filter leads through an index: `customer`; without it `email`; without both a `status` or `payment_status` that few
+/// orders are in (none of `pending`, `processing`, `completed`; neither `pending` nor `paid`). Without any of these the list
+/// walks down from the newest order. Whatever else is asked, and times and text always, is a further filter: it is applied
+/// to at most `MAX_SCANNED` (1,000) rows and may give a short page, even an empty one, with a cursor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OrderQuery {
     /// Only this customer's.
@@ -61,6 +67,12 @@ pub struct OrderQuery {
     pub payment_status: Option<PaymentStatus>,
     /// Only those of this e-mail address.
     pub email: Option<String>,
+    /// Only those placed at this time or later.
+    pub created_from: Option<Timestamp>,
+    /// Only those placed before this time.
+    pub created_to: Option<Timestamp>,
+    /// Only those with this text in the customer's name or phone number, or in a line's title or sku, in whatever case.
+    pub text: Option<String>,
     /// Only those with a number below this one: the cursor, as a decimal number.
     pub cursor: Option<String>,
     /// How many at most.
@@ -73,18 +85,52 @@ impl OrderQuery {
         number_cursor(self.cursor.as_deref(), i64::MAX)
     }
 
+    /// Whether a filter needs the order itself: no column tells when it was placed or what its texts are.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) const fn looks_inside(&self) -> bool {
+        self.created_from.is_some() || self.created_to.is_some() || self.text.is_some()
+    }
+
     /// Whether an order found by index is one of those asked for.
-    pub fn matches(&self, order: &ordermill_core::order::Order) -> bool {
+    pub fn matches(&self, order: &Order) -> bool {
         self.customer.is_none_or(|customer| order.customer.id == Some(customer))
             && self.status.is_none_or(|status| order.status == status)
             && self.payment_status.is_none_or(|status| order.payment_status == status)
             && self.email.as_deref().is_none_or(|email| order.customer.email.as_str() == email)
+            && self.created_from.is_none_or(|from| order.created_at >= from)
+            && self.created_to.is_none_or(|to| order.created_at < to)
+            && self.text.as_deref().is_none_or(|text| has_text(order, text))
     }
+}
+
+/// Whether an order's customer or goods are called something with this text in it.
+fn has_text(order: &Order, text: &str) -> bool {
+    let text = folded(text);
+    let customer = order.customer.name.as_deref().into_iter().chain(order.customer.phone.as_ref().map(Phone::as_str));
+    let goods = order.lines.iter().flat_map(|line| [line.title.as_str(), line.sku.as_str()]);
+    customer.chain(goods).any(|said| folded(said).contains(&text))
+}
+
+/// A text without differences of case, character by character: every store must find the same, whatever its database
+/// thinks of letters.
+fn folded(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
+}
+
+/// Reads a cursor that is an id.
+pub(crate) fn id_cursor(cursor: Option<&str>) -> Result<Option<Uuid>, StoreError> {
+    // As ids are read everywhere: one spelling only.
+    let read = |text: &str| ResultId::parse(text).map(ResultId::uuid).ok_or_else(foreign);
+    cursor.map(read).transpose()
+}
+
+fn foreign() -> StoreError {
+    StoreError::Invalid("this is not a cursor of this list".to_owned())
 }
 
 /// Reads a cursor that is a decimal number.
 pub(crate) fn number_cursor(cursor: Option<&str>, start: i64) -> Result<i64, StoreError> {
-    cursor.map_or(Ok(start), |text| text.parse().map_err(|_| StoreError::Invalid("this is not a cursor of this list".to_owned())))
+    cursor.map_or(Ok(start), |text| text.parse().map_err(|_| foreign()))
 }
 
 /// Which received events, newest first.
@@ -109,15 +155,29 @@ pub struct JobQuery {
     pub limit: usize,
 }
 
-/// Which dead letters.
+/// Which dead letters. `key` and `queue` are found by index; `text` is a further filter, applied to at most `MAX_SCANNED`
+/// (1,000) rows, and may give a short page, even an empty one, with a cursor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadLetterQuery {
     /// Only this queue's.
     pub queue: Option<String>,
+    /// Only the one of this key.
+    pub key: Option<JobKey>,
+    /// Only those that died of something with this text in it, in whatever case.
+    pub text: Option<String>,
     /// Where the page begins: what the page before it returned.
     pub cursor: Option<String>,
     /// How many at most.
     pub limit: usize,
+}
+
+impl DeadLetterQuery {
+    /// Whether a dead letter is one of those asked for.
+    pub fn matches(&self, dead: &DeadLetter) -> bool {
+        self.queue.as_deref().is_none_or(|queue| dead.key.queue == queue)
+            && self.key.as_ref().is_none_or(|key| dead.key == *key)
+            && self.text.as_deref().is_none_or(|text| folded(&dead.why).contains(&folded(text)))
+    }
 }
 
 /// A row with what the store knows about its writing.

@@ -44,7 +44,8 @@ use failure::{Failure, commit_error};
 use lock::Lock;
 use ordermill_core::account::{Session, User};
 use ordermill_core::admit::StockLevel;
-use ordermill_core::change::{Change, Key};
+use ordermill_core::api_key::ApiKey;
+use ordermill_core::change::{AuditEntry, Change, Key};
 use ordermill_core::digest::Digest;
 use ordermill_core::event::Event;
 use ordermill_core::id::OrderId;
@@ -255,6 +256,16 @@ impl Store for SqliteStore {
     async fn users(&self, page: &Page<()>) -> Result<Page<User>, StoreError> {
         let page = page.clone();
         self.read(move |db| lists::users(db, &page)).await
+    }
+
+    async fn api_keys(&self, page: &Page<()>) -> Result<Page<ApiKey>, StoreError> {
+        let page = page.clone();
+        self.read(move |db| lists::api_keys(db, &page)).await
+    }
+
+    async fn audit(&self, page: &Page<()>) -> Result<Page<AuditEntry>, StoreError> {
+        let page = page.clone();
+        self.read(move |db| lists::audit(db, &page)).await
     }
 
     async fn inbox(&self, query: &InboxQuery) -> Result<Page<InboxEntry>, StoreError> {

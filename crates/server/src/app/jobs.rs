@@ -9,19 +9,11 @@ use ordermill_core::refusal::Refusal;
 use ordermill_store::{CommitError, DeadLetterQuery, failpoint};
 use std::sync::Arc;
 
-/// How many dead letters a look-up by key reads at once.
-const PAGE: usize = 500;
-
 /// One dead letter.
 pub async fn dead_letter(app: &App, key: &JobKey) -> Result<DeadLetter, Fault> {
-    let mut query = DeadLetterQuery { queue: Some(key.queue.clone()), cursor: None, limit: PAGE };
-    loop {
-        let page = app.store.dead_letters(&query).await?;
-        if let Some(found) = page.rows.into_iter().find(|dead| dead.key == *key) {
-            return Ok(found);
-        }
-        query.cursor = Some(page.cursor.ok_or(Refusal::NotFound { what: "dead letter" })?);
-    }
+    let query = DeadLetterQuery { key: Some(key.clone()), limit: 1, ..DeadLetterQuery::default() };
+    let found = app.store.dead_letters(&query).await?.rows.pop();
+    found.ok_or_else(|| Refusal::NotFound { what: "dead letter" }.into())
 }
 
 /// Lets a dead letter be tried again under its old identity, so that every effect keeps its key. Of two people who do it

@@ -69,12 +69,12 @@ async fn list_orders(
     Query(query): Query<OrdersQuery>,
 ) -> Result<Answer<List<OrderBody>>, Problem> {
     let wanted = OrderQuery {
-        customer: None,
         status: word("status", query.status, OrderStatus::from_name)?,
         payment_status: word("paymentStatus", query.payment_status, PaymentStatus::from_name)?,
         email: query.email.map(|email| email.to_ascii_lowercase()),
         cursor: query.cursor,
         limit: page_limit(query.limit)?,
+        ..OrderQuery::default()
     };
     let page = orders::list(&shared.app, Viewer::Staff, wanted).await?;
     let data = page.rows.iter().map(|order| OrderBody::of(&shared.app, order)).collect();

@@ -210,7 +210,7 @@ pub(super) async fn a_redriven_old_job_runs_late_and_holds_its_group_again(subje
     let head = claim_one(store, "bus").await;
     commit(store, &fixture.finish(&head.claim(), dead())).await;
     let second = claim_one(store, "bus").await;
-    let query = DeadLetterQuery { queue: None, cursor: None, limit: 10 };
+    let query = DeadLetterQuery { limit: 10, ..DeadLetterQuery::default() };
     let letter = store.dead_letters(&query).await.expect("dead letters").rows.remove(0);
     assert!(letter.is_ordered && letter.died_at > Timestamp::default());
     commit(store, &fixture.redrive(&letter)).await;

@@ -15,7 +15,7 @@ async fn waiting(store: &dyn Store) -> Vec<crate::JobInfo> {
 }
 
 async fn letters(store: &dyn Store) -> Vec<DeadLetter> {
-    store.dead_letters(&DeadLetterQuery { queue: None, cursor: None, limit: 100 }).await.expect("dead letters").rows
+    store.dead_letters(&DeadLetterQuery { limit: 100, ..DeadLetterQuery::default() }).await.expect("dead letters").rows
 }
 
 fn story(letter: &DeadLetter) -> Vec<(i32, bool, &str)> {

@@ -154,8 +154,10 @@ async fn same_tables(subject: &dyn Subject, model: &MemoryStore) -> Result<(), S
 /// Every list and every way to look at one thing.
 async fn same_lists(subject: &dyn Subject, world: &World) -> Result<(), String> {
     let (store, model): (&dyn Store, &dyn Store) = (subject.store(), &world.model);
-    let users = Page::first(3);
-    same("users", &answer(store.users(&users).await)?, &answer(model.users(&users).await)?)?;
+    let page = Page::first(3);
+    same("users", &answer(store.users(&page).await)?, &answer(model.users(&page).await)?)?;
+    same("API keys", &answer(store.api_keys(&page).await)?, &answer(model.api_keys(&page).await)?)?;
+    same("the audit trail", &answer(store.audit(&page).await)?, &answer(model.audit(&page).await)?)?;
     same("due orders", &answer(store.due_orders(5).await)?, &answer(model.due_orders(5).await)?)?;
     same("catalogue", &answer(store.catalogue(None).await)?, &answer(model.catalogue(None).await)?)?;
     let skus: Vec<String> = world.products.iter().map(|product| product.sku.clone()).collect();
@@ -165,6 +167,8 @@ async fn same_lists(subject: &dyn Subject, world: &World) -> Result<(), String> 
     }
     let orders = OrderQuery { payment_status: Some(ordermill_core::payment::PaymentStatus::Paid), limit: 100, ..OrderQuery::default() };
     same("paid orders", &answer(store.orders(&orders).await)?.rows, &answer(model.orders(&orders).await)?.rows)?;
+    let shirts = OrderQuery { text: Some("SHIRT".to_owned()), limit: 2, ..OrderQuery::default() };
+    same("orders of shirts", &answer(store.orders(&shirts).await)?, &answer(model.orders(&shirts).await)?)?;
     for number in 0..30 {
         let by = OrderRef::Number(number);
         let (found, expected) = (answer(store.order(&by).await)?, answer(model.order(&by).await)?);
@@ -202,9 +206,11 @@ async fn same_queues(store: &dyn Store, model: &dyn Store) -> Result<(), String>
     };
     same("jobs", &jobs(answer(store.jobs(&query).await)?), &jobs(answer(model.jobs(&query).await)?))?;
     for limit in [1, 100] {
-        let query = DeadLetterQuery { queue: None, cursor: None, limit };
+        let query = DeadLetterQuery { limit, ..DeadLetterQuery::default() };
         let letters = |page: Page<ordermill_core::job::DeadLetter>| -> Vec<_> { page.rows.into_iter().map(timeless_dead).collect() };
         same("dead letters", &letters(answer(store.dead_letters(&query).await)?), &letters(answer(model.dead_letters(&query).await)?))?;
+        let query = DeadLetterQuery { text: Some("lease".to_owned()), ..query };
+        same("lost leases", &letters(answer(store.dead_letters(&query).await)?), &letters(answer(model.dead_letters(&query).await)?))?;
     }
     Ok(())
 }

@@ -3,7 +3,6 @@
 use crate::encode::cause_text;
 use crate::{JobInfo, Record, StoreError};
 use ordermill_core::change::Row;
-use ordermill_core::id::UserId;
 use ordermill_core::inbox::InboxEntry;
 use ordermill_core::job::{DeadLetter, JobKey};
 use ordermill_core::time::Timestamp;
@@ -21,11 +20,6 @@ fn read<T>(cursor: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Result<Op
 fn at<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<(Timestamp, T)> {
     let (micros, rest) = text.split_once(':')?;
     Some((Timestamp::from_micros(micros.parse().ok()?), parse(rest)?))
-}
-
-/// The list of accounts goes on below this one.
-pub(super) fn user(cursor: Option<&str>) -> Result<Option<UserId>, StoreError> {
-    read(cursor, UserId::parse)
 }
 
 type InboxPlace = (Timestamp, (String, String));

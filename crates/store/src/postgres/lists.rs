@@ -1,21 +1,31 @@
-//! Lists for people: accounts, received events, jobs, queues, dead letters. All by keyset, newest or longest due first.
-//! This file must not write.
+//! Lists for people: accounts, API keys, acts of people, received events, jobs, queues, dead letters. All by keyset, newest
+//! or longest due first. This file must not write.
 
 use super::clock::now;
 use super::finish::read_history;
-use super::keys::{column, has_nul, read_body};
+use super::keys::{column, has_nul, is_impossible_job, read_body};
 use super::reader::Reader;
-use crate::query::MAX_PAGE;
+use crate::query::{MAX_PAGE, MAX_SCANNED, id_cursor};
 use crate::{DeadLetterQuery, InboxQuery, JobInfo, JobQuery, Page, QueueInfo, StoreError};
 use ordermill_core::account::User;
-use ordermill_core::id::UserId;
+use ordermill_core::api_key::ApiKey;
+use ordermill_core::change::AuditEntry;
 use ordermill_core::inbox::{InboxEntry, InboxState};
 use ordermill_core::job::{DeadLetter, JobKey, Past};
 use ordermill_core::time::Timestamp;
+use serde::de::DeserializeOwned;
 use tokio_postgres::Row as SqlRow;
+use uuid::Uuid;
+
+/// How many dead letters a filter that only we can apply fetches at once.
+const SLICE: usize = 250;
 
 const USERS: &str = "SELECT id, format, body FROM users WHERE id < $1 ORDER BY id DESC LIMIT $2";
 const NEWEST_USERS: &str = "SELECT id, format, body FROM users ORDER BY id DESC LIMIT $1";
+const API_KEYS: &str = "SELECT id, format, body FROM api_keys WHERE id < $1 ORDER BY id DESC LIMIT $2";
+const NEWEST_API_KEYS: &str = "SELECT id, format, body FROM api_keys ORDER BY id DESC LIMIT $1";
+const AUDIT: &str = "SELECT id, format, body FROM audit WHERE id < $1 ORDER BY id DESC LIMIT $2";
+const NEWEST_AUDIT: &str = "SELECT id, format, body FROM audit ORDER BY id DESC LIMIT $1";
 
 const INBOX: &str = "SELECT received_at, provider, event_id, format, body FROM inbox \
      WHERE (received_at, provider, event_id) < ($1, $2, $3) ORDER BY received_at DESC, provider DESC, event_id DESC LIMIT $4";
@@ -42,10 +52,23 @@ const JOBS_OF_QUEUE: &str = jobs_where!("queue = $2::text");
 const JOBS_OF_ALL: &str = jobs_where!("$2::text IS NULL");
 
 /// Dead letters, latest death first, those of one moment by key.
-const DEAD_LETTERS: &str = "SELECT queue, grp, seq, payload, attempt, uncounted, history, is_ordered, queued_at, died_at FROM dead_letters \
-     WHERE ($1::text IS NULL OR queue = $1::text) AND died_at <= $2::bigint \
-     AND (died_at < $2::bigint OR (queue, grp, seq) < ($3::text, $4::text, $5::bigint)) \
-     ORDER BY died_at DESC, queue DESC, grp DESC, seq DESC LIMIT $6::bigint";
+macro_rules! dead_letters_where {
+    ($condition:literal) => {
+        concat!(
+            "SELECT queue, grp, seq, payload, attempt, uncounted, history, is_ordered, queued_at, died_at FROM dead_letters WHERE ",
+            $condition,
+            " AND died_at <= $2::bigint AND (died_at < $2::bigint OR (queue, grp, seq) < ($3::text, $4::text, $5::bigint)) ",
+            "ORDER BY died_at DESC, queue DESC, grp DESC, seq DESC LIMIT $6::bigint"
+        )
+    };
+}
+
+const DEAD_LETTERS_OF_QUEUE: &str = dead_letters_where!("queue = $1::text");
+const DEAD_LETTERS_OF_ALL: &str = dead_letters_where!("$1::text IS NULL");
+
+/// One dead letter.
+const DEAD_LETTER: &str = "SELECT queue, grp, seq, payload, attempt, uncounted, history, is_ordered, queued_at, died_at FROM dead_letters \
+     WHERE queue = $1 AND grp = $2 AND seq = $3";
 
 /// Everything that is known of queues, in one moment: running, waiting, longest due, dead, circuit, pause.
 const QUEUES: &str = concat!(
@@ -67,7 +90,22 @@ const QUEUES: &str = concat!(
 
 /// Every statement of this file, for the test that prepares them.
 #[cfg(feature = "test-support")]
-pub(super) const STATEMENTS: &[&str] = &[USERS, NEWEST_USERS, INBOX, INBOX_IN_STATE, JOBS_OF_QUEUE, JOBS_OF_ALL, DEAD_LETTERS, QUEUES];
+pub(super) const STATEMENTS: &[&str] = &[
+    USERS,
+    NEWEST_USERS,
+    API_KEYS,
+    NEWEST_API_KEYS,
+    AUDIT,
+    NEWEST_AUDIT,
+    INBOX,
+    INBOX_IN_STATE,
+    JOBS_OF_QUEUE,
+    JOBS_OF_ALL,
+    DEAD_LETTERS_OF_QUEUE,
+    DEAD_LETTERS_OF_ALL,
+    DEAD_LETTER,
+    QUEUES,
+];
 
 fn foreign_cursor() -> StoreError {
     StoreError::Invalid("this is not a cursor of this list".to_owned())
@@ -89,20 +127,39 @@ fn cut<T>(mut rows: Vec<T>, limit: usize, place: impl Fn(&T) -> String) -> Page<
 
 /// Accounts, newest first.
 pub(super) async fn users(reader: &Reader, page: &Page<()>) -> Result<Page<User>, StoreError> {
+    newest(reader, (NEWEST_USERS, USERS), "user", page).await
+}
+
+/// API keys, newest first.
+pub(super) async fn api_keys(reader: &Reader, page: &Page<()>) -> Result<Page<ApiKey>, StoreError> {
+    newest(reader, (NEWEST_API_KEYS, API_KEYS), "API key", page).await
+}
+
+/// What people did, latest first.
+pub(super) async fn audit(reader: &Reader, page: &Page<()>) -> Result<Page<AuditEntry>, StoreError> {
+    newest(reader, (NEWEST_AUDIT, AUDIT), "audit entry", page).await
+}
+
+/// A page of rows whose ids begin with the time, newest first: by one statement from the beginning, by another from below
+/// an id.
+async fn newest<T: DeserializeOwned>(
+    reader: &Reader,
+    (first, further): (&'static str, &'static str),
+    kind: &str,
+    page: &Page<()>,
+) -> Result<Page<T>, StoreError> {
     let limit = one_more(page.limit);
-    let rows = match &page.cursor {
-        None => reader.rows(NEWEST_USERS, &[&limit]).await?,
-        Some(cursor) => {
-            let below = UserId::parse(cursor).ok_or_else(foreign_cursor)?;
-            reader.rows(USERS, &[&below.uuid(), &limit]).await?
-        }
+    let rows = match id_cursor(page.cursor.as_deref())? {
+        None => reader.rows(first, &[&limit]).await?,
+        Some(below) => reader.rows(further, &[&below, &limit]).await?,
     };
-    let user = |row: &SqlRow| {
-        let id = UserId::from_uuid(column(row, 0)?);
-        read_body(|| format!("{id:?}"), column(row, 1)?, column(row, 2)?)
+    let read = |row: &SqlRow| {
+        let id: Uuid = column(row, 0)?;
+        Ok((id, read_body(|| format!("{kind} {id}"), column(row, 1)?, column(row, 2)?)?))
     };
-    let users = rows.iter().map(user).collect::<Result<Vec<User>, StoreError>>()?;
-    Ok(cut(users, page.limit, |user| user.id.to_string()))
+    let rows = rows.iter().map(read).collect::<Result<Vec<(Uuid, T)>, StoreError>>()?;
+    let Page { rows, cursor, limit } = cut(rows, page.limit, |(id, _)| id.to_string());
+    Ok(Page::of(rows.into_iter().map(|(_, row)| row).collect(), cursor, limit))
 }
 
 /// Received events, newest first.
@@ -174,11 +231,53 @@ pub(super) async fn dead_letters(reader: &Reader, query: &DeadLetterQuery) -> Re
     }
     // Without a cursor: below a moment that never comes.
     let start = || (i64::MAX, JobKey { queue: String::new(), group: String::new(), seq: i64::MIN });
-    let (died_at, key) = place_of(query.cursor.as_deref())?.unwrap_or_else(start);
-    let limit = one_more(query.limit);
-    let rows = reader.rows(DEAD_LETTERS, &[&query.queue, &died_at, &key.queue, &key.group, &key.seq, &limit]).await?;
-    let letters = rows.iter().map(dead_letter).collect::<Result<Vec<_>, StoreError>>()?;
-    Ok(cut(letters, query.limit, |dead| format!("{}:{}", dead.died_at.micros(), dead.key)))
+    let mut below = place_of(query.cursor.as_deref())?.unwrap_or_else(start);
+    if let Some(key) = &query.key {
+        return the_dead_letter(reader, query, key, &below).await;
+    }
+    let kept = query.limit.min(MAX_PAGE);
+    let slice = if query.text.is_some() { SLICE } else { kept.saturating_add(1) };
+    let sql = if query.queue.is_some() { DEAD_LETTERS_OF_QUEUE } else { DEAD_LETTERS_OF_ALL };
+    let (mut letters, mut looked_at) = (Vec::new(), 0_usize);
+    loop {
+        let (died_at, key) = &below;
+        let limit = i64::try_from(slice).unwrap_or(i64::MAX);
+        let rows = reader.rows(sql, &[&query.queue, died_at, &key.queue, &key.group, &key.seq, &limit]).await?;
+        let found = rows.iter().map(dead_letter).collect::<Result<Vec<_>, StoreError>>()?;
+        let lowest = found.last().filter(|_| found.len() == slice).map(place);
+        looked_at = looked_at.saturating_add(found.len());
+        letters.extend(found.into_iter().filter(|dead| query.matches(dead)));
+        match lowest {
+            Some(lowest) if letters.len() <= kept && looked_at < MAX_SCANNED => below = lowest,
+            // A full page goes on after its last row, a short one after the last row that was looked at.
+            lowest => {
+                let edge = lowest.filter(|_| letters.len() <= kept).map(|(at, key)| format!("{at}:{key}"));
+                let page = cut(letters, query.limit, |dead| format!("{}:{}", dead.died_at.micros(), dead.key));
+                return Ok(Page { cursor: page.cursor.or(edge), ..page });
+            }
+        }
+    }
+}
+
+/// Where a dead letter stands in its list.
+fn place(dead: &DeadLetter) -> (i64, JobKey) {
+    (dead.died_at.micros(), dead.key.clone())
+}
+
+/// The list of one dead letter: it stands behind the cursor or was on an earlier page.
+async fn the_dead_letter(
+    reader: &Reader,
+    query: &DeadLetterQuery,
+    key: &JobKey,
+    below: &(i64, JobKey),
+) -> Result<Page<DeadLetter>, StoreError> {
+    if is_impossible_job(key) {
+        return Ok(Page::of(Vec::new(), None, query.limit));
+    }
+    let row = reader.first(DEAD_LETTER, &[&key.queue, &key.group, &key.seq]).await?;
+    let found = row.as_ref().map(dead_letter).transpose()?;
+    let found = found.filter(|dead| query.matches(dead) && place(dead) < *below);
+    Ok(cut(found.into_iter().collect(), query.limit, |dead| format!("{}:{}", dead.died_at.micros(), dead.key)))
 }
 
 /// Reads a dead letter from the columns queue, group, number, payload, attempt, uncounted, history, ordered, queued, died.

@@ -72,6 +72,9 @@ const ORDERS_IN_RARE_STATUS: &str = orders_where!("status = $1::text AND status 
 const ORDERS_IN_RARE_PAYMENT_STATUS: &str = orders_where!("payment_status = $1::text AND payment_status NOT IN ('pending', 'paid')");
 const ORDERS_OF_ALL: &str = orders_where!("$1::text IS NULL");
 
+/// How many orders a filter that only we can apply fetches at once.
+const SLICE: usize = 250;
+
 const HEALTH: &str = "SELECT current_setting('server_version'), current_setting('transaction_read_only') = 'on'";
 
 /// Every statement of this file, for the test that prepares them.
@@ -112,12 +115,40 @@ fn order_at(row: &SqlRow, first: usize) -> Result<Order, StoreError> {
     read_body(|| format!("{id:?}"), column(row, first.saturating_add(1))?, column(row, first.saturating_add(2))?)
 }
 
-/// Orders, newest first, by the narrowest index that the query can use.
+/// Orders, newest first.
 pub(super) async fn orders(reader: &Reader, query: &OrderQuery) -> Result<Page<Order>, StoreError> {
-    let below = query.below()?;
+    let mut below = query.below()?;
     if query.email.as_deref().is_some_and(super::keys::has_nul) {
         return Ok(Page::of(Vec::new(), None, query.limit));
     }
+    let limit = query.limit.min(MAX_PAGE);
+    if !query.looks_inside() {
+        let Slice { orders, edge } = slice_of_orders(reader, query, below, None).await?;
+        return Ok(page_of_orders(orders, limit, edge));
+    }
+    // What stands in bodies only we can read, so they come in slices until there are enough.
+    let (mut found, mut looked_at) = (Vec::new(), 0_usize);
+    loop {
+        let Slice { orders, edge } = slice_of_orders(reader, query, below, Some(SLICE)).await?;
+        found.extend(orders.into_iter().filter(|order| query.matches(order)));
+        looked_at = looked_at.saturating_add(SLICE);
+        match edge {
+            Some(lowest) if found.len() <= limit && looked_at < MAX_SCANNED => below = lowest,
+            edge => return Ok(page_of_orders(found, limit, edge)),
+        }
+    }
+}
+
+/// What one statement found.
+struct Slice {
+    orders: Vec<Order>,
+    /// The lowest number that was looked at, if there may be more below it.
+    edge: Option<i64>,
+}
+
+/// Orders below a number that columns say are wanted, by the narrowest index that the query can use: so many of those
+/// looked at, or enough for a page.
+async fn slice_of_orders(reader: &Reader, query: &OrderQuery, below: i64, slice: Option<usize>) -> Result<Slice, StoreError> {
     let customer = query.customer.map(UserId::uuid);
     let (status, payment_status) = (query.status.map(OrderStatus::name), query.payment_status.map(PaymentStatus::name));
     let nothing: Option<&str> = None;
@@ -130,17 +161,17 @@ pub(super) async fn orders(reader: &Reader, query: &OrderQuery) -> Result<Page<O
         }
         _ => (ORDERS_OF_ALL, &nothing),
     };
-    let limit = query.limit.min(MAX_PAGE);
-    let wanted = as_count(limit.saturating_add(1));
-    let scanned = if is_one_dimension(query, sql) { wanted } else { as_count(MAX_SCANNED.max(limit.saturating_add(1))) };
+    let page = query.limit.min(MAX_PAGE).saturating_add(1);
+    let (scanned, wanted) = match slice {
+        Some(slice) => (slice, slice),
+        None if is_one_dimension(query, sql) => (page, page),
+        None => (MAX_SCANNED.max(page), page),
+    };
+    let (scanned, wanted) = (as_count(scanned), as_count(wanted));
     let rows = reader.rows(sql, &[dimension, &below, &scanned, &wanted, &customer, &query.email, &status, &payment_status]).await?;
-    page_of_orders(&rows, limit, scanned)
-}
-
-fn page_of_orders(rows: &[SqlRow], limit: usize, scanned: i64) -> Result<Page<Order>, StoreError> {
     let mut orders = Vec::with_capacity(rows.len());
     let mut edge = None;
-    for row in rows {
+    for row in &rows {
         let looked_at: i64 = column(row, 0)?;
         let lowest: Option<i64> = column(row, 1)?;
         edge = lowest.filter(|_| looked_at >= scanned);
@@ -148,11 +179,15 @@ fn page_of_orders(rows: &[SqlRow], limit: usize, scanned: i64) -> Result<Page<Or
             orders.push(order_at(row, 2)?);
         }
     }
+    Ok(Slice { orders, edge })
+}
+
+fn page_of_orders(mut orders: Vec<Order>, limit: usize, edge: Option<i64>) -> Page<Order> {
     let has_more = orders.len() > limit;
     orders.truncate(limit);
     // A full page goes on after its last order, a short one after the last row that was looked at.
     let next = if has_more { orders.last().map(|order| order.number) } else { edge };
-    Ok(Page::of(orders, next.map(|number| number.to_string()), limit))
+    Page::of(orders, next.map(|number| number.to_string()), limit)
 }
 
 /// Statuses few orders stay in have an index of their own.

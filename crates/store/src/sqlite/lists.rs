@@ -1,21 +1,28 @@
-//! Lists of accounts, received events, dead letters and orders whose time ran out. This file must not write.
+//! Lists of accounts, API keys, acts of people, received events, dead letters and orders whose time ran out. This file must
+//! not write.
 
 use super::failure::Failure;
-use super::page::{cut, no_cursor, one_more, read_timed_place, timed_place};
+use super::page::{Sieve, cut, one_more, read_timed_place, timed_place};
 use super::rows::{column, job_key, order_id, past, read_body, text, timestamp};
-use super::statement::statements;
+use super::statement::{Statement, statements};
+use crate::query::id_cursor;
 use crate::{DeadLetterQuery, InboxQuery, Page};
 use ordermill_core::account::User;
-use ordermill_core::id::{OrderId, UserId};
+use ordermill_core::api_key::ApiKey;
+use ordermill_core::change::AuditEntry;
+use ordermill_core::id::OrderId;
 use ordermill_core::inbox::{InboxEntry, InboxState};
 use ordermill_core::job::{DeadLetter, JobKey};
 use ordermill_core::payment::Provider;
 use ordermill_core::time::Timestamp;
 use rusqlite::{Connection, Row, params};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 statements! {
     USERS = "SELECT format, body, id FROM users WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
-    FIRST_USERS = "SELECT format, body, id FROM users ORDER BY id DESC LIMIT ?1";
+    API_KEYS = "SELECT format, body, id FROM api_keys WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+    AUDIT = "SELECT format, body, id FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
     INBOX = "SELECT format, body, provider, event_id FROM inbox
         WHERE (received_at, provider, event_id) < (?1, ?2, ?3)
         ORDER BY received_at DESC, provider DESC, event_id DESC LIMIT ?4";
@@ -31,29 +38,42 @@ statements! {
     DEAD_LETTERS_OF_QUEUE = "SELECT queue, grp, seq, died_at, queued_at, attempt, uncounted, history, is_ordered, why, payload
         FROM dead_letters WHERE queue = ?6 AND died_at <= ?1 AND (died_at, queue, grp, seq) < (?1, ?2, ?3, ?4)
         ORDER BY died_at DESC, grp DESC, seq DESC LIMIT ?5";
+    DEAD_LETTER = "SELECT queue, grp, seq, died_at, queued_at, attempt, uncounted, history, is_ordered, why, payload
+        FROM dead_letters WHERE queue = ?1 AND grp = ?2 AND seq = ?3";
     DUE_ORDERS = "SELECT id FROM orders WHERE status = 'pending' AND expires_at IS NOT NULL AND expires_at <= ?1
         ORDER BY expires_at, id LIMIT ?2";
 }
 
 /// Sorts behind every name of ours: lists from the newest back begin here.
 const BEHIND_ALL_NAMES: &str = "\u{10ffff}";
+/// The same for ids, which are a byte shorter.
+const BEHIND_ALL_IDS: [u8; 17] = [0xff; 17];
 
 /// Accounts, newest first.
 pub(super) fn users(db: &Connection, page: &Page<()>) -> Result<Page<User>, Failure> {
-    let limit = one_more(page.limit);
-    let rows: Vec<User> = match page.cursor.as_deref() {
-        None => FIRST_USERS.all(db, (limit,), user_of)?,
-        Some(cursor) => {
-            let below = UserId::parse(cursor).ok_or_else(no_cursor)?;
-            USERS.all(db, (below.uuid().into_bytes(), limit), user_of)?
-        }
-    };
-    Ok(cut(rows, page.limit, |user| user.id.to_string()))
+    newest(db, &USERS, "user", page)
 }
 
-fn user_of(row: &Row<'_>) -> Result<User, Failure> {
-    let id = UserId::from_uuid(uuid::Uuid::from_bytes(column(row, 2)?));
-    read_body(&|| format!("user {id}"), column(row, 0)?, text(row, 1)?)
+/// API keys, newest first.
+pub(super) fn api_keys(db: &Connection, page: &Page<()>) -> Result<Page<ApiKey>, Failure> {
+    newest(db, &API_KEYS, "API key", page)
+}
+
+/// What people did, latest first.
+pub(super) fn audit(db: &Connection, page: &Page<()>) -> Result<Page<AuditEntry>, Failure> {
+    newest(db, &AUDIT, "audit entry", page)
+}
+
+/// A page of rows whose ids begin with the time, newest first.
+fn newest<T: DeserializeOwned>(db: &Connection, statement: &Statement, kind: &str, page: &Page<()>) -> Result<Page<T>, Failure> {
+    let below = id_cursor(page.cursor.as_deref())?.map(Uuid::into_bytes);
+    let below = below.as_ref().map_or(&BEHIND_ALL_IDS[..], |id| &id[..]);
+    let rows: Vec<(Uuid, T)> = statement.all(db, (below, one_more(page.limit)), |row| {
+        let id = Uuid::from_bytes(column(row, 2)?);
+        Ok((id, read_body(&|| format!("{kind} {id}"), column(row, 0)?, text(row, 1)?)?))
+    })?;
+    let page = cut(rows, page.limit, |(id, _)| id.to_string());
+    Ok(Page::of(page.rows.into_iter().map(|(_, row)| row).collect(), page.cursor, page.limit))
 }
 
 /// Received events, newest first.
@@ -85,12 +105,24 @@ fn inbox_of(row: &Row<'_>) -> Result<InboxEntry, Failure> {
 pub(super) fn dead_letters(db: &Connection, query: &DeadLetterQuery) -> Result<Page<DeadLetter>, Failure> {
     let place = read_timed_place(query.cursor.as_deref(), JobKey::parse)?;
     let (at, key) = place.unwrap_or_else(|| (i64::MAX, JobKey { queue: BEHIND_ALL_NAMES.to_owned(), group: String::new(), seq: 0 }));
-    let limit = one_more(query.limit);
-    let rows = match query.queue.as_deref() {
-        None => DEAD_LETTERS.all(db, params![at, key.queue, key.group, key.seq, limit], dead_letter_of),
-        Some(queue) => DEAD_LETTERS_OF_QUEUE.all(db, params![at, key.queue, key.group, key.seq, limit, queue], dead_letter_of),
+    let mut sieve = Sieve::new(query.limit);
+    let limit = sieve.limit();
+    let mut visit = |row: &Row<'_>| {
+        let dead = dead_letter_of(row)?;
+        let place = timed_place(dead.died_at.micros(), &dead.key);
+        Ok(sieve.look(place, query.matches(&dead).then_some(dead)))
     };
-    Ok(cut(rows?, query.limit, |dead| timed_place(dead.died_at.micros(), &dead.key)))
+    match (&query.key, query.queue.as_deref()) {
+        (Some(wanted), _) => {
+            let found = DEAD_LETTER.first(db, (&wanted.queue, &wanted.group, wanted.seq), dead_letter_of)?;
+            // The one that there may be stands behind the cursor or was on an earlier page.
+            let found = found.filter(|dead| query.matches(dead) && (dead.died_at.micros(), &dead.key) < (at, &key));
+            return Ok(cut(found.into_iter().collect(), query.limit, |dead| timed_place(dead.died_at.micros(), &dead.key)));
+        }
+        (None, None) => DEAD_LETTERS.each(db, params![at, key.queue, key.group, key.seq, limit], &mut visit)?,
+        (None, Some(queue)) => DEAD_LETTERS_OF_QUEUE.each(db, params![at, key.queue, key.group, key.seq, limit, queue], &mut visit)?,
+    }
+    Ok(sieve.into_page())
 }
 
 /// A dead letter from the columns of [`DEAD_LETTERS`].

@@ -2,10 +2,10 @@
 //! most that a rare match cannot make one read walk the whole table. This file must not write.
 
 use super::failure::Failure;
+use super::page::Sieve;
 use super::reads::order_of;
 use super::rows::{column, text};
-use super::statement::{Go, Statement, statements};
-use crate::query::{MAX_PAGE, MAX_SCANNED};
+use super::statement::{Statement, statements};
 use crate::{OrderQuery, Page};
 use ordermill_core::order::{Order, OrderStatus};
 use ordermill_core::payment::PaymentStatus;
@@ -30,33 +30,27 @@ statements! {
 /// One page of orders.
 pub(super) fn orders(db: &Connection, query: &OrderQuery) -> Result<Page<Order>, Failure> {
     let below = query.below()?;
-    let limit = query.limit.min(MAX_PAGE);
-    let mut page = Page::of(Vec::new(), None, query.limit);
-    let mut scanned = 0_usize;
-    let scan_limit = i64::try_from(MAX_SCANNED.max(limit + 1)).unwrap_or(i64::MAX);
+    let mut sieve = Sieve::new(query.limit);
+    let limit = sieve.limit();
     let mut visit = |row: &Row<'_>| {
-        scanned += 1;
         let number: i64 = column(row, 2)?;
-        if matches(query, row)? {
-            if page.rows.len() == limit {
-                page.cursor = page.rows.last().map(|order: &Order| order.number.to_string());
-                return Ok(Go::Enough);
-            }
-            page.rows.push(order_of(row)?);
-        }
-        if i64::try_from(scanned).unwrap_or(i64::MAX) == scan_limit {
-            // Enough work for one read; the caller may go on from here.
-            page.cursor = Some(number.to_string());
-            return Ok(Go::Enough);
-        }
-        Ok(Go::On)
+        Ok(sieve.look(number.to_string(), wanted(query, row)?))
     };
-    let (statement, wanted) = leading(query);
-    match wanted {
-        Some(wanted) => statement.each(db, (below, scan_limit, wanted), &mut visit)?,
-        None => statement.each(db, (below, scan_limit), &mut visit)?,
+    let (statement, leading) = leading(query);
+    match leading {
+        Some(leading) => statement.each(db, (below, limit, leading), &mut visit)?,
+        None => statement.each(db, (below, limit), &mut visit)?,
     }
-    Ok(page)
+    Ok(sieve.into_page())
+}
+
+/// The order of a row, if it is one of those asked for.
+fn wanted(query: &OrderQuery, row: &Row<'_>) -> Result<Option<Order>, Failure> {
+    if !matches(query, row)? {
+        return Ok(None);
+    }
+    let order = order_of(row)?;
+    Ok((!query.looks_inside() || query.matches(&order)).then_some(order))
 }
 
 /// The filter that leads: the one that leaves the fewest orders, as far as that is known beforehand.

@@ -2,7 +2,8 @@
 //! not run statements.
 
 use super::failure::Failure;
-use crate::query::MAX_PAGE;
+use super::statement::Go;
+use crate::query::{MAX_PAGE, MAX_SCANNED};
 use crate::{Page, StoreError};
 
 /// How many rows to read for a page of at most `limit`: one more tells whether there is another page.
@@ -17,6 +18,58 @@ pub(super) fn cut<T>(mut rows: Vec<T>, limit: usize, place: impl Fn(&T) -> Strin
     rows.truncate(kept);
     let cursor = if has_more { rows.last().map(place) } else { None };
     Page::of(rows, cursor, limit)
+}
+
+/// A page in the making, of a list in which not every row is wanted: row by row, and so many at most that a rare one
+/// cannot make a single read walk a whole table.
+#[derive(Debug)]
+pub(super) struct Sieve<T> {
+    page: Page<T>,
+    kept: usize,
+    scanned: usize,
+    /// Where the last row that was kept stands.
+    last: Option<String>,
+}
+
+impl<T> Sieve<T> {
+    /// A page of at most `limit` rows.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { page: Page::of(Vec::new(), None, limit), kept: limit.min(MAX_PAGE), scanned: 0, last: None }
+    }
+
+    /// How many rows it looks at.
+    fn most(&self) -> usize {
+        MAX_SCANNED.max(self.kept.saturating_add(1))
+    }
+
+    /// The same as a limit for a statement.
+    pub(super) fn limit(&self) -> i64 {
+        i64::try_from(self.most()).unwrap_or(i64::MAX)
+    }
+
+    /// Looks at the row of this place, which is there if it is wanted.
+    pub(super) fn look(&mut self, place: String, wanted: Option<T>) -> Go {
+        self.scanned = self.scanned.saturating_add(1);
+        if let Some(row) = wanted {
+            if self.page.rows.len() == self.kept {
+                self.page.cursor = self.last.take();
+                return Go::Enough;
+            }
+            self.page.rows.push(row);
+            self.last = Some(place.clone());
+        }
+        if self.scanned == self.most() {
+            // Enough work for one read; the caller may go on from here.
+            self.page.cursor = Some(place);
+            return Go::Enough;
+        }
+        Go::On
+    }
+
+    /// The page.
+    pub(super) fn into_page(self) -> Page<T> {
+        self.page
+    }
 }
 
 /// A place in a list that is ordered by a time and then by a name: `<micros>:<name>`.

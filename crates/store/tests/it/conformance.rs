@@ -153,10 +153,18 @@ macro_rules! every_case {
             orders_are_listed_newest_first
             orders_are_filtered_by_every_dimension
             a_rare_second_filter_finds_everything_in_the_end
+            orders_are_found_by_the_time_they_were_placed
+            orders_are_found_by_a_part_of_a_text
+            a_rare_text_is_found_in_the_end
             users_are_listed_newest_first
+            api_keys_are_listed_newest_first
+            the_audit_trail_is_listed_latest_first
             inbox_entries_are_listed_newest_first
             jobs_are_listed_as_they_become_due
             dead_letters_are_listed_latest_death_first
+            a_dead_letter_is_found_by_its_key
+            dead_letters_are_found_by_a_part_of_why
+            a_rare_cause_of_death_is_found_in_the_end
             a_cursor_from_elsewhere_is_refused
             any_limit_is_taken
             the_catalogue_is_sorted_by_sku

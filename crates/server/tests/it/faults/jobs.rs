@@ -30,7 +30,7 @@ async fn paid_orders(app: &TestApp, count: usize) -> Vec<Answer> {
 }
 
 async fn dead_letters(app: &TestApp) -> Vec<ordermill_core::job::DeadLetter> {
-    let query = DeadLetterQuery { queue: None, cursor: None, limit: 100 };
+    let query = DeadLetterQuery { limit: 100, ..DeadLetterQuery::default() };
     app.app.store.dead_letters(&query).await.expect("the store answers").rows
 }
 

@@ -241,7 +241,7 @@ impl World {
     }
 
     async fn redrive(&mut self, letter: u8, is_discarded: bool) -> Option<Change> {
-        let query = DeadLetterQuery { queue: None, cursor: None, limit: 100 };
+        let query = DeadLetterQuery { limit: 100, ..DeadLetterQuery::default() };
         for letter in self.model.dead_letters(&query).await.ok()?.rows {
             if !self.letters.contains(&letter) {
                 self.letters.push(letter);

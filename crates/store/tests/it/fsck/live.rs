@@ -5,7 +5,8 @@ use super::{clean, fired, judged};
 use async_trait::async_trait;
 use ordermill_core::account::{Session, User};
 use ordermill_core::admit::StockLevel;
-use ordermill_core::change::{Account, Cause, Change, EffectState, Key, LedgerEntry, PaymentRow, Row, StockKey, StockMove};
+use ordermill_core::api_key::ApiKey;
+use ordermill_core::change::{Account, AuditEntry, Cause, Change, EffectState, Key, LedgerEntry, PaymentRow, Row, StockKey, StockMove};
 use ordermill_core::digest::Digest;
 use ordermill_core::event::{Event, EventKind};
 use ordermill_core::id::OrderId;
@@ -257,6 +258,12 @@ impl Store for Rival {
     }
     async fn users(&self, page: &Page<()>) -> Result<Page<User>, StoreError> {
         self.inner.users(page).await
+    }
+    async fn api_keys(&self, page: &Page<()>) -> Result<Page<ApiKey>, StoreError> {
+        self.inner.api_keys(page).await
+    }
+    async fn audit(&self, page: &Page<()>) -> Result<Page<AuditEntry>, StoreError> {
+        self.inner.audit(page).await
     }
     async fn inbox(&self, query: &InboxQuery) -> Result<Page<InboxEntry>, StoreError> {
         self.inner.inbox(query).await
