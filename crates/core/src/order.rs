@@ -1,9 +1,10 @@
 //! The order: what was bought, by whom, how far it is, and which money belongs to it.
 //!
 //! An order changes only through the functions of this module's parts: [`place`] makes one, [`receive`] lets a payment
-//! fact move it, [`intent`] notes what the provider calls its payment. Each returns a [`crate::change::Change`]. Which
+//! fact move it, [`command`] a person, [`intent`] notes what the provider calls its payment. Each returns a [`crate::change::Change`]. Which
 //! state may follow which stands as data in [`lifecycle`].
 
+pub mod command;
 mod edit;
 pub mod intent;
 pub mod lifecycle;

@@ -93,6 +93,15 @@ pub enum Refusal {
         /// Where it may go.
         allowed: Vec<OrderStatus>,
     },
+    /// Money is on the order, so it cannot just be cancelled.
+    #[error("money is on the order: give it back before the order is cancelled")]
+    OrderHasMoney,
+    /// Somebody changed it since the client looked.
+    #[error("it has version {found} now, the request expected another")]
+    VersionMismatch {
+        /// The version it has.
+        found: i64,
+    },
     /// The order is paid already.
     #[error("a payment of this order already succeeded")]
     PaymentAlreadySucceeded,
@@ -127,6 +136,8 @@ impl Refusal {
             Self::TotalMismatch { .. } => "total_mismatch",
             Self::OutOfStock { .. } => "out_of_stock",
             Self::IllegalTransition { .. } => "illegal_transition",
+            Self::OrderHasMoney => "order_has_money",
+            Self::VersionMismatch { .. } => "version_mismatch",
             Self::PaymentAlreadySucceeded => "payment_already_succeeded",
             Self::EmailTaken => "email_taken",
             Self::InvalidCredentials => "invalid_credentials",

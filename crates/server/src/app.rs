@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod catalogue;
 pub mod commit;
+pub mod idempotency;
 pub mod jobs;
 pub mod orders;
 pub mod payments;

@@ -7,6 +7,7 @@ mod admin;
 mod body;
 pub mod control;
 mod dev;
+mod idempotency;
 mod identity;
 mod leftover;
 mod limits;
@@ -18,6 +19,7 @@ mod orders;
 mod problem;
 mod products;
 pub mod serve;
+mod text;
 mod webhooks;
 
 pub use identity::LocalOperator;
@@ -88,6 +90,8 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(orders::create_at_the_old_address))
         .routes(routes!(orders::show))
         .routes(routes!(orders::events))
+        .routes(routes!(orders::commands::set_status))
+        .routes(routes!(orders::commands::cancel))
         .merge(admin::router())
 }
 

@@ -57,6 +57,8 @@ impl Edit {
                 Goods::Reserve => (-quantity, quantity),
                 Goods::Take => (0, -quantity),
                 Goods::ReserveAndTake => (-quantity, 0),
+                Goods::Release => (quantity, -quantity),
+                Goods::PutBack => (quantity, 0),
             };
             self.change.stock.push(StockMove { key: StockKey::main(sku), available_delta, reserved_delta, cause: cause.clone() });
         }
@@ -109,4 +111,8 @@ pub(crate) enum Goods {
     Take,
     /// Out of what is available, out of the count: money came after the reservation was given up.
     ReserveAndTake,
+    /// From reserved back to available.
+    Release,
+    /// Back into the count: they never left the house.
+    PutBack,
 }

@@ -2,6 +2,7 @@
 
 mod admission;
 mod changes;
+mod commanding;
 mod facts;
 mod lifecycle;
 mod placing;

@@ -1,10 +1,13 @@
 //! Placing and reading orders.
 
+mod command;
 mod numbers;
 mod place;
 
+pub use super::idempotency::RequestKey;
+pub use command::{Commanded, command};
 pub use numbers::NumberBlock;
-pub use place::{Placed, RequestKey, place};
+pub use place::{Placed, place};
 
 use super::{App, Fault};
 use ordermill_core::account::User;
@@ -46,6 +49,12 @@ pub async fn find(app: &App, viewer: Viewer<'_>, id_or_code: &str) -> Result<Ord
     let by = named(app, id_or_code).ok_or_else(missing)?;
     let order = app.store.order(&by).await?.ok_or_else(missing)?;
     if viewer.may_see(&order) { Ok(order) } else { Err(missing()) }
+}
+
+/// The order that one of our own rows names.
+async fn find_by_id(app: &App, id: OrderId) -> Result<Order, Fault> {
+    let order = app.store.order(&OrderRef::Id(id)).await?;
+    order.ok_or_else(|| Fault::Internal(format!("a row names order {id}, which does not exist")))
 }
 
 /// What a person or a program calls an order: its id or its code.

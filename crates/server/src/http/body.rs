@@ -24,6 +24,27 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
+/// A JSON body that may be left out altogether.
+pub(super) struct MaybeJson<T> {
+    pub(super) value: T,
+    pub(super) raw: Bytes,
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let checked = check_headers(&request);
+        let raw = read(request, state).await?;
+        if raw.is_empty() {
+            return Ok(Self { value: T::default(), raw });
+        }
+        checked?;
+        let value = parse(&raw)?;
+        Ok(Self { value, raw })
+    }
+}
+
 fn check_headers(request: &Request) -> Result<(), Problem> {
     let named = |name| request.headers().get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     let content_type = named(header::CONTENT_TYPE).unwrap_or_default();

@@ -16,6 +16,16 @@ pub(super) enum Caller {
     Local(String),
 }
 
+impl Caller {
+    /// Whose requests may be copies of each other.
+    pub(super) fn scope(&self) -> Vec<u8> {
+        match self {
+            Self::Account(user) => user.id.uuid().as_bytes().to_vec(),
+            Self::Local(name) => format!("local:{name}").into_bytes(),
+        }
+    }
+}
+
 /// A signed-in account of any role.
 pub(super) struct SignedIn(pub(super) User);
 

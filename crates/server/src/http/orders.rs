@@ -1,5 +1,6 @@
 //! Orders of the signed-in customer (staff: of everybody).
 
+pub(super) mod commands;
 mod render;
 mod request;
 
@@ -7,18 +8,19 @@ pub(super) use render::{EventBody, OrderBody, Timeline};
 
 use super::Shared;
 use super::body::Json;
+use super::idempotency::Repeatable;
 use super::identity::SignedIn;
 use super::list::{Query, page_limit};
 use super::openapi::List;
 use super::problem::Problem;
 use crate::app::orders::{self, Viewer};
 use axum::Json as Answer;
-use axum::extract::{MatchedPath, Path, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ordermill_core::account::User;
 use ordermill_store::OrderQuery;
-use request::{CreateRequest, request_key};
+use request::CreateRequest;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -28,13 +30,11 @@ use utoipa::IntoParams;
     responses((status = 201, description = "The order stands.", body = OrderBody)))]
 pub(super) async fn create(
     State(shared): State<Shared>,
+    repeatable: Repeatable,
     SignedIn(user): SignedIn,
-    method: Method,
-    path: MatchedPath,
-    headers: HeaderMap,
     body: Json<CreateRequest>,
 ) -> Result<Response, Problem> {
-    place(&shared, &user, (&method, path.as_str()), &headers, body).await
+    place(&shared, &user, &repeatable, body).await
 }
 
 /// Order, at the address that older clients use
@@ -43,23 +43,15 @@ pub(super) async fn create(
     responses((status = 201, description = "The order stands.", body = OrderBody)))]
 pub(super) async fn create_at_the_old_address(
     State(shared): State<Shared>,
+    repeatable: Repeatable,
     SignedIn(user): SignedIn,
-    method: Method,
-    path: MatchedPath,
-    headers: HeaderMap,
     body: Json<CreateRequest>,
 ) -> Result<Response, Problem> {
-    place(&shared, &user, (&method, path.as_str()), &headers, body).await
+    place(&shared, &user, &repeatable, body).await
 }
 
-async fn place(
-    shared: &Shared,
-    user: &User,
-    (method, path): (&Method, &str),
-    headers: &HeaderMap,
-    body: Json<CreateRequest>,
-) -> Result<Response, Problem> {
-    let request = request_key(headers, user, method, path, &body.raw)?;
+async fn place(shared: &Shared, user: &User, repeatable: &Repeatable, body: Json<CreateRequest>) -> Result<Response, Problem> {
+    let request = repeatable.request_key(&body.raw);
     let wanted = body.value.into_wanted(&shared.app)?;
     let placed = orders::place(&shared.app, user, &wanted, request).await?;
     let mut response = (StatusCode::CREATED, Answer(OrderBody::of(&shared.app, &placed.order))).into_response();

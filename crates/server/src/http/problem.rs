@@ -72,6 +72,7 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("method_not_allowed", 405, "The route has no such method"),
     ("mixed_currency", 422, "One order has one currency"),
     ("not_found", 404, "There is no such thing"),
+    ("order_has_money", 409, "Money is on the order"),
     ("out_of_stock", 409, "There is not enough stock"),
     ("overloaded", 503, "Too many requests at once"),
     ("payment_already_succeeded", 409, "A payment of this order already succeeded"),
@@ -83,6 +84,7 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("unavailable", 503, "Temporarily unavailable"),
     ("unknown_product", 422, "The product is not for sale"),
     ("unsupported_media_type", 415, "The content type or encoding is not supported"),
+    ("version_mismatch", 412, "Somebody changed it meanwhile"),
 ];
 
 impl Problem {
@@ -216,6 +218,7 @@ impl From<Refusal> for Problem {
                 problem.with("expectedTotalAmount", json!(expected)).with("totalAmount", json!(actual)).with("currency", json!(currency))
             }
             Refusal::OutOfStock { lines } => problem.with("lines", json!(lines)),
+            Refusal::VersionMismatch { found } => problem.with("version", json!(found)),
             Refusal::IllegalTransition { allowed, .. } => problem.with("allowed", json!(allowed)),
             Refusal::UnknownProduct { product_id } => problem.with("productId", json!(product_id)),
             _ => problem,
@@ -244,6 +247,8 @@ mod tests {
             Refusal::TotalMismatch { expected: 1, actual: 2, currency: String::new() },
             Refusal::OutOfStock { lines: Vec::new() },
             Refusal::IllegalTransition { from: ordermill_core::order::OrderStatus::Pending, allowed: Vec::new() },
+            Refusal::OrderHasMoney,
+            Refusal::VersionMismatch { found: 1 },
             Refusal::PaymentAlreadySucceeded,
             Refusal::EmailTaken,
             Refusal::InvalidCredentials,

@@ -3,27 +3,18 @@
 //! One phase: the row that remembers the request is written in the order's own commit, so a copy loses on it, now or
 //! later, and gets its answer rendered from the order that the winner made. Refusals leave nothing behind.
 
+use super::command::short_lines;
+use super::{RequestKey, find_by_id};
 use crate::app::commit::{DECISIONS, commit};
 use crate::app::{App, Fault, catalogue, payments};
 use ordermill_core::account::User;
 use ordermill_core::admit::Conflict;
-use ordermill_core::change::{IdempotencyRow, Key, Row};
-use ordermill_core::digest::Digest;
 use ordermill_core::event::Actor;
 use ordermill_core::order::place::{Terms, Wanted};
 use ordermill_core::order::{Customer, Order};
-use ordermill_core::refusal::{Refusal, ShortLine};
-use ordermill_store::{CommitError, OrderRef, failpoint};
+use ordermill_core::refusal::Refusal;
+use ordermill_store::{CommitError, failpoint};
 use std::sync::Arc;
-
-/// A request that may arrive again: digests of its scope and key, and of its method, path and body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestKey {
-    /// Scope and key.
-    pub key: Digest,
-    /// Method, path and body.
-    pub fingerprint: Digest,
-}
 
 /// An order that stands.
 #[derive(Debug, Clone)]
@@ -62,8 +53,8 @@ async fn decide_and_commit(app: &App, user: &User, wanted: &Wanted, request: Opt
             (Err(refusal), Some(request)) => return replay_or(app, request, refusal).await,
             (Err(refusal), None) => return Err(refusal.into()),
         };
-        if let Some(RequestKey { key, fingerprint }) = request {
-            change.insert(Row::Idempotency(IdempotencyRow { key, fingerprint, result: order.id.into(), at: order.created_at }));
+        if let Some(request) = request {
+            request.remember(&mut change, order.id, order.created_at);
         }
         failpoint::hit("order.before_commit").map_err(|fault| Fault::Unavailable(fault.to_string()))?;
         match commit(app, &Arc::new(change)).await {
@@ -81,42 +72,20 @@ async fn decide_and_commit(app: &App, user: &User, wanted: &Wanted, request: Opt
 
 /// What a conflict means: a copy of the request won, goods are short, or (`None`) decide again.
 async fn look_at(app: &App, conflict: &Conflict, request: Option<RequestKey>, order: &Order) -> Result<Option<Placed>, Fault> {
-    if let Some(request) = request
-        && let Some(Row::Idempotency(row)) = conflict.existing(&Key::Idempotency(request.key))
-    {
-        return replay(app, request, row).await.map(Some);
+    if let Some(winner) = request.map(|request| request.winner(conflict)).transpose()?.flatten() {
+        return Ok(Some(Placed { order: find_by_id(app, winner.order()).await?, is_replay: true }));
     }
-    let short: Vec<ShortLine> = conflict
-        .short_stock()
-        .filter_map(|(key, level)| {
-            let lines = order.lines.iter().filter(|line| line.sku == key.sku);
-            lines.clone().next().map(|line| ShortLine {
-                product_id: line.product_id.to_string(),
-                sku: key.sku.clone(),
-                requested: lines.map(|line| line.quantity).sum(),
-                available: level.available,
-            })
-        })
-        .collect();
-    if short.is_empty() { Ok(None) } else { Err(Refusal::OutOfStock { lines: short }.into()) }
+    let lines = short_lines(conflict, order);
+    if lines.is_empty() { Ok(None) } else { Err(Refusal::OutOfStock { lines }.into()) }
 }
 
-async fn replay_or(app: &App, request: RequestKey, refusal: Refusal) -> Result<Placed, Fault> {
-    let stored = app.store.get(&Key::Idempotency(request.key)).await?;
-    match stored.map(|stored| stored.row) {
-        Some(Row::Idempotency(row)) => replay(app, request, &row).await,
-        _ => Err(refusal.into()),
+/// The answer of an earlier copy of the request, if there was one.
+pub(super) async fn replay_or(app: &App, request: RequestKey, refusal: Refusal) -> Result<Placed, Fault> {
+    match request.earlier(app).await? {
+        // The answer of the earlier copy, from the order as it is now.
+        Some(id) => Ok(Placed { order: find_by_id(app, id.order()).await?, is_replay: true }),
+        None => Err(refusal.into()),
     }
-}
-
-/// The answer of the earlier copy, from the order as it is now.
-async fn replay(app: &App, request: RequestKey, row: &IdempotencyRow) -> Result<Placed, Fault> {
-    if row.fingerprint != request.fingerprint {
-        return Err(Refusal::IdempotencyKeyReused.into());
-    }
-    let order = app.store.order(&OrderRef::Id(row.result.order())).await?;
-    let order = order.ok_or_else(|| Fault::Internal(format!("idempotency row {} names no order", row.key)))?;
-    Ok(Placed { order, is_replay: true })
 }
 
 async fn terms(app: &App) -> Result<Terms, Fault> {
