@@ -131,7 +131,8 @@ pub(super) async fn dead_letters(
     _operator: Operator,
     Query(query): Query<QueueQuery>,
 ) -> Result<Answer<List<DeadLetterBody>>, Problem> {
-    let wanted = DeadLetterQuery { queue: query.queue, cursor: query.cursor, limit: page_limit(query.limit)?, ..DeadLetterQuery::default() };
+    let wanted =
+        DeadLetterQuery { queue: query.queue, cursor: query.cursor, limit: page_limit(query.limit)?, ..DeadLetterQuery::default() };
     let page = shared.app.store.dead_letters(&wanted).await.map_err(Fault::from)?;
     Ok(Answer(List { data: page.rows.iter().map(DeadLetterBody::of).collect(), next_cursor: page.cursor }))
 }
