@@ -114,7 +114,7 @@ async fn dispatch(app: &App, job: &Job) -> Handled {
     match Payload::decode(&job.payload) {
         Some(Payload::EmailOrderPaid { order_id }) => email::run(app, job, order_id).await,
         Some(Payload::InboxApply { provider, event_id }) => inbox::run(app, job, provider, &event_id).await,
-        Some(Payload::StripeCreateIntent { order_id }) => payments::intent::create(app, order_id).await,
+        Some(Payload::StripeCreateIntent { order_id }) => payments::intent::create(app, job, order_id).await,
         None => Report::NotYet { why: "only a newer version knows what to do with this job".to_owned() }.into(),
     }
 }

@@ -1,17 +1,25 @@
-//! F18–F19: effects that happened although nobody heard, on Stripe and in mail.
+//! F18–F20: effects that happened although nobody heard, on Stripe and in mail.
 
-use crate::test_app::{Backend, Folder, TestApp, on_both_stores, paid_event};
+use crate::test_app::{Answer, Backend, Folder, TestApp, on_both_stores, paid_event};
+use ordermill::app::payments::intent::KEY_AGE_MS_MAX;
 use ordermill::mail::{Behaviour, Scripted};
 use ordermill::simulator::stripe::Mode;
-use ordermill_store::Store;
+use ordermill::worker::email::RESENDS_MAX;
+use ordermill_core::change::{EffectState, Key, Row};
+use ordermill_core::id::OrderId;
+use ordermill_core::job::{DeadLetter, JobKey, Queue};
+use ordermill_core::order::intent::create_intent_key;
 use ordermill_store::faulty::{Fault, FaultyStore, Verb};
+use ordermill_store::{ClaimTarget, DeadLetterQuery, OrderRef, Store};
 use std::sync::Arc;
+use std::time::Duration;
 
 on_both_stores! {
     f18_a_mail_whose_confirmation_is_lost_is_sent_again_under_its_own_id;
     f19_a_mail_that_was_taken_without_an_answer_is_sent_again_at_most_twice;
     f19_stripe_accepts_and_resets_and_still_makes_one_intent;
     f19_an_order_stands_while_stripe_is_away;
+    f20_an_intent_is_left_to_a_person_before_stripe_forgets_its_key;
     f14_a_webhook_before_the_intent_is_attached_pays_the_order;
 }
 
@@ -60,7 +68,8 @@ async fn f19_a_mail_that_was_taken_without_an_answer_is_sent_again_at_most_twice
     let died = async || app.app.store.queues().await.expect("an answer").iter().any(|queue| queue.dead > 0);
     app.run_jobs_until("the review", died).await;
     let mails = app.catcher.list();
-    assert!((1..=3).contains(&mails.len()), "{}", mails.len());
+    let sent = 1 + usize::try_from(RESENDS_MAX).expect("it is small");
+    assert_eq!(mails.len(), sent, "once, then once more for each resend that is allowed");
     assert!(mails.iter().all(|mail| mail.message_id == mails[0].message_id));
     app.fsck().await;
 }
@@ -104,6 +113,68 @@ async fn f19_an_order_stands_while_stripe_is_away(backend: Backend) {
     };
     app.run_jobs_until("the intent", asks_again).await;
     app.fsck().await;
+}
+
+/// I7: a forgotten key would make a second intent. The simulator still knows it, so an attempt that is made shows.
+async fn f20_an_intent_is_left_to_a_person_before_stripe_forgets_its_key(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    let product = app.product("CUP", 25_000, 9).await;
+    let token = app.customer("an@example.com").await;
+    let shown = async |order: &Answer| app.get(&format!("/api/orders/{}", order.text("/code")), &token).await;
+    let mut orders = Vec::new();
+    for age_ms in [KEY_AGE_MS_MAX - 1_000, KEY_AGE_MS_MAX] {
+        app.stripe.set_mode(Mode::AcceptThenReset);
+        let order = app.order(&token, &product, 1, "stripe").await;
+        assert_eq!((order.status, order.text("/payment/status").as_str()), (201, "creating"), "{}", order.body);
+        app.stripe.set_mode(Mode::Ok);
+        run_at_age(&app, JobKey::new(Queue::Stripe, order.text("/id"), 1), age_ms).await;
+        orders.push(order);
+    }
+    let [young, old] = orders.try_into().expect("two orders");
+    assert!(!shown(&young).await.text("/payment/paymentIntentId").is_empty(), "the key is still good");
+    let is_left = async || shown(&old).await.text("/payment/status") == "creating";
+    assert!(is_left().await, "nothing was asked for");
+    let dead = dead_letters(&app).await;
+    assert!(dead[0].why.contains("forgotten") && dead[0].why.contains(&old.text("/code")), "{dead:?}");
+    assert_eq!(intent_effect(&app, &old).await, Some((EffectState::NeedsReview, None)));
+    app.fsck().await;
+
+    let actor = ordermill_core::event::Actor::operator("test");
+    ordermill::app::jobs::redrive(&app.app, &dead[0].key, actor, "it may be young again").await.expect("it is redriven");
+    app.run_jobs_until("the second death", async || !dead_letters(&app).await.is_empty()).await;
+    assert!(is_left().await, "a redrive asks for nothing either");
+    assert_eq!(app.stripe.journal().len(), 2);
+    app.fsck().await;
+}
+
+/// Runs a job that waits as if it had been queued so long ago.
+async fn run_at_age(app: &TestApp, key: JobKey, age_ms: i64) {
+    let target = ClaimTarget::Jobs(vec![key]);
+    let mut job = loop {
+        match app.app.store.claim(&target, 1, 60_000, "test").await.expect("the store answers").pop() {
+            Some(job) => break job,
+            None => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    assert_eq!(job.past.attempt, 2, "the first one asked Stripe and got no answer");
+    job.age_ms = age_ms;
+    ordermill::worker::run_claimed(&app.app, Queue::Stripe, &job).await;
+}
+
+async fn dead_letters(app: &TestApp) -> Vec<DeadLetter> {
+    let query = DeadLetterQuery { limit: 100, ..DeadLetterQuery::default() };
+    app.app.store.dead_letters(&query).await.expect("the store answers").rows
+}
+
+/// What the ledger says about an order's intent.
+async fn intent_effect(app: &TestApp, order: &Answer) -> Option<(EffectState, Option<String>)> {
+    let id = OrderId::parse(&order.text("/id")).expect("an id");
+    let order = app.app.store.order(&OrderRef::Id(id)).await.expect("the store answers").expect("the order");
+    let key = Key::Effect(create_intent_key(id, order.payment.id));
+    match app.app.store.get(&key).await.expect("the store answers")?.row {
+        Row::Effect(effect) => Some((effect.state, effect.reference)),
+        other => panic!("{other:?}"),
+    }
 }
 
 async fn f14_a_webhook_before_the_intent_is_attached_pays_the_order(backend: Backend) {
