@@ -14,6 +14,10 @@ use std::fmt;
 pub const MAX_ATTEMPTS: i32 = 3;
 /// How long a job may wait for a provider or for its order before it becomes a dead letter.
 pub const MAX_AGE_MS: i64 = 72 * 3_600 * 1_000;
+/// How long a queue's circuit opens at most. A provider that comes back must be found out within half a minute, however
+/// long the job that met it last has been failing and waits itself; one job of the queue tries each time, so a provider
+/// that stays away is asked twice a minute.
+pub const CIRCUIT_OPEN_MS_MAX: i64 = 30_000;
 /// How many failures a job's history keeps; the first one and the latest ones stay.
 pub const MAX_HISTORY: usize = 20;
 /// How many bytes of a failure's reason a history keeps: a provider's error page must not grow a job without bounds.
@@ -292,7 +296,8 @@ pub enum Report {
         /// When it wants us back, if it said so.
         retry_after_ms: Option<i64>,
     },
-    /// What the job waits for does not exist yet.
+    /// What the job waits for is not there yet, be it a row of ours or room in a mailbox: nobody's fault, and no other
+    /// job of the queue need wait for it.
     NotYet {
         /// What is missing.
         why: String,
@@ -348,7 +353,8 @@ impl RetryPolicy {
             Report::Unavailable { why, .. } | Report::NotYet { why } if too_old => (Outcome::Dead { why }, CircuitMove::Keep),
             Report::Unavailable { why, retry_after_ms } => {
                 let after_ms = retry_after_ms.unwrap_or(wait).clamp(wait, self.cap_ms.max(wait));
-                (Outcome::Retry { after_ms, counted: false, why }, CircuitMove::Open { for_ms: after_ms })
+                let for_ms = after_ms.min(CIRCUIT_OPEN_MS_MAX);
+                (Outcome::Retry { after_ms, counted: false, why }, CircuitMove::Open { for_ms })
             }
             Report::NotYet { why } => (Outcome::Retry { after_ms: wait, counted: false, why }, CircuitMove::Keep),
             Report::Failed { why } if job.past.counted() >= job.max_attempts => (Outcome::Dead { why }, CircuitMove::Keep),
@@ -447,7 +453,27 @@ mod tests {
         let report = || Report::Unavailable { why: "refused".to_owned(), retry_after_ms: None };
         let finish = policy.finish(&job(50, 49, MAX_AGE_MS - 1), report(), 0.5);
         assert!(matches!(finish.outcome, Outcome::Retry { counted: false, .. }));
-        assert!(matches!(finish.circuit, CircuitMove::Open { .. }));
+        let CircuitMove::Open { for_ms } = finish.circuit else { panic!("{finish:?}") };
+        assert!((1..=CIRCUIT_OPEN_MS_MAX).contains(&for_ms), "one old job does not keep the others waiting: {for_ms} ms");
+        assert!(matches!(policy.finish(&job(50, 49, MAX_AGE_MS), report(), 0.5).outcome, Outcome::Dead { .. }));
+    }
+
+    #[test]
+    fn a_wait_that_a_provider_names_is_the_jobs_and_opens_the_circuit_no_longer_than_any() {
+        let policy = RetryPolicy::of(Queue::Stripe);
+        let report = Report::Unavailable { why: "429".to_owned(), retry_after_ms: Some(120_000) };
+        let finish = policy.finish(&job(1, 0, 0), report, 0.5);
+        assert!(matches!(finish.outcome, Outcome::Retry { after_ms: 120_000, counted: false, .. }), "{finish:?}");
+        assert_eq!(finish.circuit, CircuitMove::Open { for_ms: CIRCUIT_OPEN_MS_MAX });
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_one_jobs_own_affair() {
+        let policy = RetryPolicy::of(Queue::Email);
+        let report = || Report::NotYet { why: "450".to_owned() };
+        let finish = policy.finish(&job(50, 49, MAX_AGE_MS - 1), report(), 0.5);
+        assert!(matches!(finish.outcome, Outcome::Retry { counted: false, .. }));
+        assert_eq!(finish.circuit, CircuitMove::Keep);
         assert!(matches!(policy.finish(&job(50, 49, MAX_AGE_MS), report(), 0.5).outcome, Outcome::Dead { .. }));
     }
 

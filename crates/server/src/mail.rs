@@ -53,10 +53,18 @@ pub enum SendError {
         /// What the other side said.
         why: String,
     },
-    /// Certainly not accepted now: the other side is away, does not let us in, or asked us to come later.
+    /// Certainly not accepted now, and any other mail would meet the same: the other side is away, does not let us in, or
+    /// asked us to come later.
     #[error("not now: {why}")]
     Later {
         /// What happened.
+        why: String,
+    },
+    /// Certainly not accepted now, for a reason that concerns this mail alone: a full mailbox, greylisting, its content.
+    /// Other mails may well be taken meanwhile.
+    #[error("this mail not now: {why}")]
+    PutOff {
+        /// What the other side said.
         why: String,
     },
     /// Perhaps accepted: the whole mail was sent and no answer came back.

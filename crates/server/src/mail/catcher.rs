@@ -54,8 +54,10 @@ pub enum Behaviour {
     Ok,
     /// Refuses it with this code.
     Refuse(u16),
-    /// Asks to come later.
+    /// Is away, for every mail alike.
     Later,
+    /// Takes this mail later, as one whose recipient's mailbox is full.
+    PutOff,
     /// Keeps it, but its answer is lost.
     AcceptThenLose,
     /// Keeps it after so many milliseconds.
@@ -146,7 +148,8 @@ impl Mailer for Catcher {
                 let code = if (500..=599).contains(&code) { code } else { UNKNOWN_MAILBOX };
                 Err(SendError::Refused { code, why: format!("{code} refused by script") })
             }
-            Behaviour::Later => Err(SendError::Later { why: "450 put off by script".to_owned() }),
+            Behaviour::Later => Err(SendError::Later { why: "421 away by script".to_owned() }),
+            Behaviour::PutOff => Err(SendError::PutOff { why: "450 put off by script".to_owned() }),
             Behaviour::AcceptThenLose => {
                 self.keep(message).await?;
                 Err(SendError::Unknown { why: "the answer was lost by script".to_owned() })

@@ -118,7 +118,8 @@ impl Attempt {
     /// What the mailer's answer makes of the job and of the ledger.
     ///
     /// A refusal counts: after three the job is a dead letter that a person can redrive, with the mail certainly unsent.
-    /// A provider that is away does not count. An unknown outcome counts and leaves the intention standing.
+    /// A provider that is away does not count and holds up the whole queue for a moment; a recipient that cannot take the
+    /// mail now does not count and holds up nobody else. An unknown outcome counts and leaves the intention standing.
     fn end(self, app: &App, answer: Result<String, SendError>) -> Handled {
         match answer {
             Ok(reference) => Handled::done_with(self.confirm(app, reference)),
@@ -129,6 +130,7 @@ impl Attempt {
             Err(SendError::Later { why }) => {
                 Handled { change: Some(self.take_back(app)), ..Report::Unavailable { why, retry_after_ms: None }.into() }
             }
+            Err(SendError::PutOff { why }) => Handled { change: Some(self.take_back(app)), ..Report::NotYet { why }.into() },
             Err(SendError::Unknown { why }) if self.intended.resends >= RESENDS_MAX => {
                 let why = format!("it is unknown whether the mail arrived, and it was sent {} times: {why}", RESENDS_MAX + 1);
                 give_up(app, &self.intended, Report::Refused { why })

@@ -23,7 +23,8 @@ pub async fn run(app: &App, job: &Job, provider: Provider, event_id: &str) -> Ha
 
 async fn apply(app: &App, job: &Job, provider: Provider, event_id: &str) -> Result<Handled, Report> {
     let stored = app.store.get(&Key::Inbox(provider, event_id.to_owned())).await;
-    let stored = stored.map_err(|error| Report::Unavailable { why: error.to_string(), retry_after_ms: None })?;
+    // A store that is away says nothing about the provider: no circuit opens.
+    let stored = stored.map_err(|error| Report::NotYet { why: error.to_string() })?;
     let Some(Row::Inbox(entry)) = stored.map(|stored| stored.row) else {
         return Err(Report::Refused { why: "the received event is gone".to_owned() });
     };

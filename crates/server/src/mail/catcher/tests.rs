@@ -76,11 +76,13 @@ async fn scripts_are_followed_in_order() {
     let catcher = Catcher::new(None, clock()).unwrap();
     let ann = message("ann@example.com");
     catcher.script(Scripted::Next(2), Behaviour::Later);
+    catcher.script(Scripted::Next(1), Behaviour::PutOff);
     catcher.script(Scripted::Next(1), Behaviour::Refuse(551));
     catcher.script(Scripted::To(ann.to.clone()), Behaviour::AcceptThenLose);
     for _ in 0..2 {
         assert!(matches!(catcher.send(&ann).await, Err(SendError::Later { .. })));
     }
+    assert!(matches!(catcher.send(&ann).await, Err(SendError::PutOff { .. })));
     assert!(matches!(catcher.send(&ann).await, Err(SendError::Refused { code: 551, .. })));
     assert!(catcher.list().is_empty());
     assert!(matches!(catcher.send(&ann).await, Err(SendError::Unknown { .. })));

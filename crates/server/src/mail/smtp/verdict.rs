@@ -1,9 +1,12 @@
-//! What a failed step of the dialogue means: refused for good, not now, or nobody knows. This file must not speak to a
+//! What a failed step of the dialogue means: refused for good, not this mail now, nothing now, or nobody knows. This file must not speak to a
 //! server, and nothing it writes may show an address unmasked.
 
 use super::super::{SendError, display_text};
 use lettre::transport::smtp::Error;
 use ordermill_core::contact::mask_email;
+
+/// "Service not available, closing transmission channel", which may answer any command (RFC 5321 §3.8).
+const SHUTTING_DOWN: u16 = 421;
 
 /// How far the dialogue was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +37,8 @@ impl Step {
         }
     }
 
-    /// Whether a 5xx here is about this mail. Until the sender is accepted it is about us: the address, the password or
-    /// the network we come from, and every other mail would meet the same.
+    /// Whether a refusal here, for good or for now, is about this mail. Until the sender is accepted it is about us: the
+    /// address, the password or the network we come from, and every other mail would meet the same.
     const fn is_about_the_mail(self) -> bool {
         matches!(self, Self::Recipient | Self::Data | Self::Content)
     }
@@ -49,7 +52,11 @@ pub(super) fn verdict(step: Step, error: &Error) -> SendError {
         None => format!("{}: {}", step.name(), one_line(&error.to_string())),
     };
     match code {
-        Some(code @ 500..=599) if step.is_about_the_mail() && !is_about_access(code) => SendError::Refused { code, why },
+        Some(code) if step.is_about_the_mail() && !is_about_access(code) => match code {
+            SHUTTING_DOWN => SendError::Later { why },
+            500..=599 => SendError::Refused { code, why },
+            _ => SendError::PutOff { why },
+        },
         None if step == Step::Content => SendError::Unknown { why },
         Some(_) | None => SendError::Later { why },
     }

@@ -4,7 +4,7 @@ use super::world::World;
 use ordermill::mail::{Behaviour, Scripted};
 use ordermill::worker::email::RESENDS_MAX;
 use ordermill_core::change::EffectState;
-use ordermill_core::job::Outcome;
+use ordermill_core::job::{CIRCUIT_OPEN_MS_MAX, Outcome};
 use std::collections::HashSet;
 
 fn is_counted(outcome: &Outcome) -> Option<bool> {
@@ -90,6 +90,49 @@ async fn a_provider_that_is_away_costs_neither_attempts_nor_resends() {
     }
     assert_eq!(world.attempt().await, Outcome::Done);
     assert_eq!((world.mails().len(), world.effect().await.unwrap().resends), (1, 0));
+}
+
+/// One full mailbox, for six hours, is nobody else's trouble.
+#[tokio::test]
+async fn a_mail_that_is_put_off_costs_neither_attempts_nor_resends_nor_the_circuit() {
+    let world = World::with_paid_order().await;
+    world.catcher.script(Scripted::Next(36), Behaviour::PutOff);
+    for attempt in 1..=36 {
+        assert_eq!(is_counted(&world.attempt().await), Some(false), "attempt {attempt}");
+        assert_eq!(world.effect().await, None);
+        assert_eq!(world.circuit_open_ms().await, 0, "attempt {attempt}");
+    }
+    assert_eq!(world.attempt().await, Outcome::Done);
+    assert_eq!((world.mails().len(), world.effect().await.unwrap().resends), (1, 0));
+}
+
+/// The other side of it: a server that is away opens the circuit, but never for as long as one old mail waits.
+#[tokio::test]
+async fn a_server_that_is_away_opens_the_circuit_for_a_short_while() {
+    let world = World::with_paid_order().await;
+    world.catcher.script(Scripted::Next(36), Behaviour::Later);
+    for attempt in 1..=36 {
+        assert_eq!(is_counted(&world.attempt().await), Some(false));
+        let open_ms = world.circuit_open_ms().await;
+        assert!((1..=CIRCUIT_OPEN_MS_MAX).contains(&open_ms), "attempt {attempt}: {open_ms} ms");
+    }
+    assert_eq!(world.attempt().await, Outcome::Done);
+    assert_eq!(world.circuit_open_ms().await, 0);
+}
+
+#[tokio::test]
+async fn a_mail_put_off_after_a_lost_answer_keeps_the_doubt() {
+    let world = World::with_paid_order().await;
+    world.catcher.script(Scripted::Next(1), Behaviour::AcceptThenLose);
+    world.catcher.script(Scripted::Next(5), Behaviour::PutOff);
+    world.attempt().await;
+    for _ in 0..5 {
+        assert_eq!(is_counted(&world.attempt().await), Some(false));
+        let effect = world.effect().await.unwrap();
+        assert_eq!((effect.state, effect.resends), (EffectState::Intended, 0));
+    }
+    assert_eq!(world.attempt().await, Outcome::Done);
+    assert_eq!((world.mails().len(), world.effect().await.unwrap().resends), (2, 1));
 }
 
 #[tokio::test]

@@ -25,6 +25,10 @@ fn is_later(error: &SendError) -> bool {
     matches!(error, SendError::Later { .. })
 }
 
+fn is_put_off(error: &SendError) -> bool {
+    matches!(error, SendError::PutOff { .. })
+}
+
 fn is_unknown(error: &SendError) -> bool {
     matches!(error, SendError::Unknown { .. })
 }
@@ -71,13 +75,17 @@ async fn every_answer_has_its_meaning() {
     for (at, what, meaning, kept) in [
         ("mail", Scripted::Reply("451 4.3.0 try later"), is_later as fn(&SendError) -> bool, 0),
         ("mail", Scripted::Reply("550 5.7.1 sender refused"), is_later, 0),
-        ("rcpt", Scripted::Reply("451 4.7.1 greylisted"), is_later, 0),
+        ("mail", Scripted::Reply("421 4.3.2 shutting down"), is_later, 0),
+        ("rcpt", Scripted::Reply("450 4.2.1 <ann.lee@example.com>: mailbox busy"), is_put_off, 0),
+        ("rcpt", Scripted::Reply("451 4.7.1 greylisted"), is_put_off, 0),
+        ("rcpt", Scripted::Reply("452 4.2.2 mailbox full"), is_put_off, 0),
         ("rcpt", Scripted::Reply("421 4.3.2 shutting down"), is_later, 0),
         ("rcpt", Scripted::Reply("550 5.1.1 <ann.lee@example.com>: no such user"), is_550, 0),
         ("rcpt", Scripted::Reply("530 5.7.0 authentication required"), is_later, 0),
         ("rcpt", Scripted::Drop, is_later, 0),
         ("rcpt", Scripted::Hang, is_later, 0),
-        ("end", Scripted::Reply("452 4.3.1 disk full"), is_later, 0),
+        ("end", Scripted::Reply("452 4.3.1 too large for now"), is_put_off, 0),
+        ("end", Scripted::Reply("421 4.3.2 shutting down"), is_later, 0),
         ("end", Scripted::Reply("554 5.7.1 looks like spam"), is_554, 0),
         ("end", Scripted::Drop, is_unknown, 0),
         ("end", Scripted::Hang, is_unknown, 0),

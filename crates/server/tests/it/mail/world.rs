@@ -64,6 +64,12 @@ impl World {
         }
     }
 
+    /// For how long no mail is claimed, whoever it is for.
+    pub(super) async fn circuit_open_ms(&self) -> i64 {
+        let queues = self.store.queues().await.unwrap();
+        queues.iter().find(|queue| queue.queue == "email").map_or(0, |queue| queue.circuit_open_ms)
+    }
+
     /// Claims the job, runs it and commits its end, as the worker does.
     pub(super) async fn attempt(&self) -> Outcome {
         self.pass_time();
