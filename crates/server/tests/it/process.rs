@@ -1,8 +1,9 @@
-//! The real binary, started, killed, starved and asked from outside (failures.md F17, F18, F37-F39, F42, F46).
+//! The real binary, started, killed, starved and asked from outside (failures.md F16-F18, F37-F39, F42, F46).
 //!
 //! Each test has a data folder and ports of its own, and ends every process that it started: by its id, or through the
 //! kernel when the test itself dies.
 
+mod asleep;
 mod commands;
 mod disk;
 mod drain;
