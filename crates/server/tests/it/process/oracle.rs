@@ -4,7 +4,7 @@
 use super::journal::{Fate, Journal, SentEvent, Told, WantedOrder};
 use ordermill::mail::{CaughtMail, MessageId, Sender};
 use ordermill::simulator::stripe::{Accepted, StripeSimulator};
-use ordermill::worker::email::ORDER_PAID;
+use ordermill::worker::email::{ORDER_PAID, RESENDS_MAX};
 use ordermill_core::change::{Effect, EffectState, Row};
 use ordermill_core::digest::Digest;
 use ordermill_core::event::EventKind;
@@ -41,6 +41,8 @@ pub(super) struct Verdict {
     pub(super) events: usize,
     /// Mails that arrived more than once, counted without the first.
     pub(super) extra_mails: usize,
+    /// How often mails were sent again, by the ledger.
+    pub(super) resends: usize,
     /// Mails of which nobody can tell whether they arrived, and which a person must look at.
     pub(super) in_review: usize,
 }
@@ -283,6 +285,12 @@ fn judge_mails(mails: &[CaughtMail], held: &Held, verdict: &mut Verdict) {
             EffectState::NeedsReview => verdict.in_review += 1,
             state => verdict.add(format!("lost: the mail of order {} is {state:?} and arrived {count} times", order.code)),
         }
+        // Each sending is written down before it begins, so a mailbox never holds more copies than the ledger knows of.
+        let resends = usize::try_from(effect.resends).expect("it is not negative");
+        if effect.resends > RESENDS_MAX || count > resends + 1 {
+            verdict.add(format!("twice: the mail of order {} arrived {count} times with {resends} resends", order.code));
+        }
+        verdict.resends += resends;
         verdict.extra_mails += count.saturating_sub(1);
         expected.insert(id);
     }

@@ -34,7 +34,8 @@ const ON_STAGE: &[&str] = &[
 ];
 /// Points between "about to be done" and "done": a job that dies there again and again is left to a person after the third
 /// time, which is right and not what this test is after. So the next death leaves time for the work to be done.
-const IN_DOUBT: &[&str] = &["effect.intended", "provider.sent", "provider.answered", "task.before_commit", "store.before_commit"];
+pub(super) const IN_DOUBT: &[&str] =
+    &["effect.intended", "provider.sent", "provider.answered", "task.before_commit", "store.before_commit"];
 /// Which hit of a process is its last.
 const HITS: &[u64] = &[1, 2, 4, 9, 16];
 /// Further ones, for longer runs.
