@@ -11,6 +11,7 @@ use crate::http::control::Control;
 use crate::http::operations::ops_router;
 use crate::http::serve::{ListenLimits, serve};
 use crate::worker;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,9 +92,8 @@ pub(crate) async fn work(node: &Node, listeners: Listeners, duties: Duties, stop
     // Whoever watches a drain must see "not ready", not "nobody there": this listener closes last.
     let probe_limits = ListenLimits { drain: drain.min(PROBE_DRAIN), ..limits };
     let probes = tokio::spawn(serve(listeners.ops, ops_router(node.shared.clone()), probe_limits, stop_probes.clone()));
-    match Control::bind(&config.data_dir) {
-        Ok(control) => drop(edges.spawn(control.serve(node.router(), stop_listening.clone()))),
-        Err(error) => tracing::warn!(%error, "no control socket: commands will not find this server"),
+    if let Some(control) = control_socket(&config).await {
+        edges.spawn(control.serve(node.router(), stop_listening.clone()));
     }
     if duties.worker {
         let name = format!("pid-{}", std::process::id());
@@ -120,6 +120,22 @@ pub(crate) async fn work(node: &Node, listeners: Listeners, duties: Duties, stop
         tracing::error!(%error, "the probes ended badly");
     }
     failure
+}
+
+/// The socket through which commands find this node. It works without one too.
+async fn control_socket(config: &Config) -> Option<Control> {
+    match Control::bind(&config.data_dir).await {
+        Ok(control) => Some(control),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            let data_dir = config.data_dir.display();
+            tracing::warn!(%data_dir, "another node answers on the control socket of this data folder: commands reach that one, not this");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%error, "no control socket: commands will not find this server");
+            None
+        }
+    }
 }
 
 async fn store_failure(node: &Node) -> String {

@@ -28,23 +28,34 @@ pub struct Control {
     listener: UnixListener,
     path: PathBuf,
     owner: u32,
+    /// Which file it is, among all that may come to lie at its path.
+    file: FileId,
 }
 
+/// A file's device and number there.
+type FileId = (u64, u64);
+
 impl Control {
-    /// Listens on the data folder's socket. The caller holds the store, so a socket that is there is a leftover.
-    pub fn bind(data_dir: &Path) -> io::Result<Self> {
+    /// Listens on the data folder's socket. A socket on which nobody answers is the leftover of a process that died. One
+    /// on which somebody answers is another node's, which only a store that many share allows: it is left alone
+    /// (`AddrInUse`).
+    pub async fn bind(data_dir: &Path) -> io::Result<Self> {
         let path = socket_path(data_dir);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        match UnixStream::connect(&path).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => remove(&path)?,
+            // Answered, or too busy to answer: in both cases somebody lives there.
+            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) => return Err(error),
         }
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-        let owner = std::fs::metadata(&path)?.uid();
-        Ok(Self { listener, path, owner })
+        let metadata = std::fs::metadata(&path)?;
+        Ok(Self { listener, owner: metadata.uid(), file: (metadata.dev(), metadata.ino()), path })
     }
 
-    /// Serves until `stop`, then removes the socket.
+    /// Serves until `stop`, then removes the socket if it is still this one that lies there.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
         loop {
             let accepted = tokio::select! {
@@ -59,7 +70,10 @@ impl Control {
                 }
             }
         }
-        drop(std::fs::remove_file(&self.path));
+        let lies_there = std::fs::symlink_metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
+        if lies_there.is_ok_and(|file| file == self.file) {
+            drop(remove(&self.path));
+        }
     }
 
     fn welcome(&self, stream: UnixStream, router: &Router) {
@@ -84,5 +98,13 @@ impl Control {
                 tracing::debug!(%error, "a control connection ended badly");
             }
         });
+    }
+}
+
+/// Removes a file that somebody else may have removed meanwhile.
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }

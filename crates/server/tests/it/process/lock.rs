@@ -3,6 +3,8 @@
 
 use super::server::{Settings, is_signal};
 use super::world::{Keeping, World};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Output;
 
 fn last_line(output: &Output) -> String {
@@ -42,4 +44,26 @@ async fn a_holder_that_died_leaves_nothing_to_clean_up() {
     assert!(last_line(&second).contains(&format!("pid {}", next.pid)), "not {old}, which is dead: {}", last_line(&second));
     next.stop().await;
     assert!(!world.server.data.join("control.sock").exists(), "a server that is stopped takes its socket away");
+}
+
+/// On Postgres nothing but the socket itself says that a data folder is somebody's already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_node_leaves_the_control_socket_to_the_first() {
+    let world = World::new(Keeping::Postgres).await;
+    let first = world.server.start_ready().await;
+    let socket = world.server.data.join("control.sock");
+    let owner = |path: &Path| std::fs::metadata(path).expect("the socket is there").ino();
+    let bound = owner(&socket);
+    let others = Settings::new(world.server.data.clone(), world.beside("second.log"));
+    let others = Settings { variables: world.server.variables.clone(), ..others };
+    let second = others.start_ready().await;
+    assert_eq!(owner(&socket), bound, "the first node's socket is left alone");
+    assert!(others.log_tail().contains("another node answers on the control socket"), "{}", others.log_tail());
+    second.stop().await;
+    assert_eq!(owner(&socket), bound, "whoever did not bind it does not remove it");
+    // Nothing listens there: an answer comes from the first node.
+    let through = world.server.with("ORDERMILL__STORE__URL", "postgres://127.0.0.1:1/nowhere").run(&["orders", "list"]).await;
+    assert!(through.status.success(), "{through:?}");
+    first.stop().await;
+    assert!(!socket.exists(), "whoever bound it takes it away");
 }
