@@ -92,6 +92,11 @@ pub(crate) struct TestApp {
 impl TestApp {
     /// On a fresh store.
     pub(crate) async fn start(backend: Backend) -> Self {
+        Self::start_set(backend, |_| {}).await
+    }
+
+    /// On a fresh store, with other settings.
+    pub(crate) async fn start_set(backend: Backend, set: impl FnOnce(&mut Config)) -> Self {
         let folder = Arc::new(Folder::new());
         let store_url = match backend {
             Backend::Sqlite => format!("sqlite:{}", folder.0.join("ordermill.db").display()),
@@ -100,21 +105,22 @@ impl TestApp {
                 throwaway::fresh_schema(&server).await.expect("a schema")
             }
         };
-        Self::start_on(store_url, folder).await
+        let store = ordermill_store::open(&store_url).await.expect("the store opens");
+        Self::start_with_settings(store, store_url, folder, set).await
     }
 
     /// A second node on the same Postgres schema.
     pub(crate) async fn second_node(&self) -> Self {
-        Self::start_on(self.store_url.clone(), Arc::clone(&self.folder)).await
-    }
-
-    async fn start_on(store_url: String, folder: Arc<Folder>) -> Self {
-        let store = ordermill_store::open(&store_url).await.expect("the store opens");
-        Self::start_with(store, store_url, folder).await
+        let store = ordermill_store::open(&self.store_url).await.expect("the store opens");
+        Self::start_with(store, self.store_url.clone(), Arc::clone(&self.folder)).await
     }
 
     /// On this store, which may be wrapped to misbehave.
     pub(crate) async fn start_with(store: Arc<dyn Store>, store_url: String, folder: Arc<Folder>) -> Self {
+        Self::start_with_settings(store, store_url, folder, |_| {}).await
+    }
+
+    async fn start_with_settings(store: Arc<dyn Store>, store_url: String, folder: Arc<Folder>, set: impl FnOnce(&mut Config)) -> Self {
         // A second call in one process says so and changes nothing.
         drop(rustls::crypto::ring::default_provider().install_default());
         store.migrate().await.expect("the schema is brought up to date");
@@ -123,7 +129,8 @@ impl TestApp {
         let stop = CancellationToken::new();
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
         let (stripe, stripe_url) = start_stripe(&url, &http, &stop).await;
-        let config = config(&folder, &url, &stripe_url, &store_url);
+        let mut config = config(&folder, &url, &stripe_url, &store_url);
+        set(&mut config);
         let catcher = Catcher::new(None, Arc::new(SystemClock)).expect("a catcher");
         let app = App::new(Parts {
             config,
@@ -331,6 +338,9 @@ fn config(folder: &Folder, url: &str, stripe_url: &str, store_url: &str) -> Conf
     stripe_url.clone_into(&mut config.stripe.api_url);
     config.stripe.secret_key = Some(SecretString::from("sk_test_canary"));
     config.stripe.webhook_secrets = vec![SecretString::from(WEBHOOK_SECRET), SecretString::from(OLD_WEBHOOK_SECRET)];
+    config.sepay.bank_bin = Some("970436".to_owned());
+    config.sepay.account_number = Some("0011001234567".to_owned());
+    config.sepay.account_name = Some("CONG TY VI DU".to_owned());
     config.mail.from = "Shop <shop@example.com>".to_owned();
     config
 }

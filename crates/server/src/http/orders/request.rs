@@ -77,6 +77,11 @@ impl CreateRequest {
         if self.payment_method == PaymentMethod::Stripe && !app.stripe.is_configured() {
             return Err(Problem::new("payment_method_unavailable", "card payments are not set up here"));
         }
+        let bank = &app.config.sepay;
+        let has_account = bank.bank_bin.is_some() && bank.account_number.is_some();
+        if self.payment_method == PaymentMethod::BankTransfer && !has_account {
+            return Err(Problem::new("payment_method_unavailable", "bank transfers are not set up here"));
+        }
         let line = |line: WantedLine| match ProductId::parse(&line.product_id) {
             Some(id) => Ok((id, line.quantity)),
             None => Err(Problem::from(Refusal::UnknownProduct { product_id: line.product_id })),

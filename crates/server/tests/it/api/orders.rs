@@ -1,6 +1,7 @@
 //! Placing and reading orders.
 
 use crate::test_app::{Backend, TestApp, on_both_stores, order_body};
+use ordermill::config::Config;
 use serde_json::{Value, json};
 
 on_both_stores! {
@@ -17,6 +18,7 @@ on_both_stores! {
     lists_are_newest_first_and_paged;
     cash_on_delivery_starts_at_once;
     a_transfer_names_the_account_and_the_text;
+    a_method_that_is_not_set_up_is_refused;
 }
 
 async fn an_order_stands_with_everything_the_contract_names(backend: Backend) {
@@ -251,4 +253,22 @@ async fn a_transfer_names_the_account_and_the_text(backend: Backend) {
     let order = app.order(&token, &cup, 1, "bank_transfer").await;
     assert_eq!((order.text("/payment/provider").as_str(), order.text("/payment/transferContent")), ("sepay", order.text("/code")));
     assert_eq!(order.body["payment"]["amount"], 25_000);
+    assert_eq!((order.text("/payment/bankBin").as_str(), order.text("/payment/accountNumber").as_str()), ("970436", "0011001234567"));
+}
+
+/// Nobody can transfer to no account, or to half of one.
+async fn a_method_that_is_not_set_up_is_refused(backend: Backend) {
+    for (method, missing) in [("bank_transfer", "bank"), ("bank_transfer", "account"), ("stripe", "key")] {
+        let unset = |config: &mut Config| match missing {
+            "bank" => config.sepay.bank_bin = None,
+            "account" => config.sepay.account_number = None,
+            _ => config.stripe.secret_key = None,
+        };
+        let app = TestApp::start_set(backend, unset).await;
+        let cup = app.product("CUP", 25_000, 9).await;
+        let token = app.customer("an@example.com").await;
+        app.order(&token, &cup, 1, method).await.assert_problem(422, "payment_method_unavailable");
+        assert_eq!(app.get("/api/orders", &token).await.body["data"], json!([]), "{method}");
+        assert_eq!(app.order(&token, &cup, 1, "cod").await.status, 201, "the other methods go on");
+    }
 }
