@@ -331,10 +331,10 @@ impl Run {
     async fn control_of_deleted_rows(&self) {
         let deletions = [
             ("lost: order", "DELETE FROM orders WHERE number = (SELECT min(number) FROM orders)"),
-            ("lost: event", "DELETE FROM inbox WHERE event_id = (SELECT min(event_id) FROM inbox WHERE event_id LIKE 'evt_own_%')"),
+            ("lost: event", "DELETE FROM inbox WHERE event_id = (SELECT min(event_id) FROM inbox WHERE event_id GLOB 'evt_own_*')"),
             (
                 "lost: the provider sent",
-                "DELETE FROM inbox WHERE event_id = (SELECT min(event_id) FROM inbox WHERE event_id NOT LIKE 'evt_own_%')",
+                "DELETE FROM inbox WHERE event_id = (SELECT min(event_id) FROM inbox WHERE event_id NOT GLOB 'evt_own_*')",
             ),
             ("lost: the key", "DELETE FROM idempotency WHERE key = (SELECT min(key) FROM idempotency)"),
             ("lost: paid order", "DELETE FROM effects WHERE key = (SELECT min(key) FROM effects WHERE body LIKE '%email.order_paid%')"),
