@@ -75,19 +75,22 @@ async fn a_reader_that_leaves_early_is_no_failure() {
     server.stop().await;
 }
 
-/// From nothing to an answer. Printed, not judged: the machine may be busy with other things.
+/// From nothing to an answer, and again on the folder that is there then. Printed, not judged: the machine may be busy with
+/// other things, and `start_ready` ends what hangs. `scripts/test ready_by_itself --success-output immediate` shows the
+/// figures, of a test build; the best of three is the one that is least about the machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fresh_dev_server_is_ready_at_once() {
-    let world = World::new(Keeping::Sqlite).await;
-    let begun = Instant::now();
-    let server = world.server.start_ready().await;
-    let first = begun.elapsed();
-    server.stop().await;
-    let begun = Instant::now();
-    let server = world.server.start_ready().await;
-    println!("dev is ready after {} ms, and after {} ms on a folder that is there", first.as_millis(), begun.elapsed().as_millis());
-    assert!(first < Duration::from_secs(15), "{first:?}");
-    server.stop().await;
+async fn a_fresh_dev_server_becomes_ready_by_itself() {
+    let (mut fresh, mut again) = (Duration::MAX, Duration::MAX);
+    for _ in 0..3 {
+        let world = World::new(Keeping::Sqlite).await;
+        for best in [&mut fresh, &mut again] {
+            let begun = Instant::now();
+            let server = world.server.start_ready().await;
+            *best = begun.elapsed().min(*best);
+            server.stop().await;
+        }
+    }
+    println!("best of 3: dev is ready after {} ms, and after {} ms on a folder that is there", fresh.as_millis(), again.as_millis());
 }
 
 /// Everything that the README asks its reader to type, from the walk's server on, in the same folder as its reader has it.
