@@ -21,7 +21,7 @@ pub mod dev;
 mod example;
 mod serve;
 
-pub use dev::dev_config;
+pub use dev::{dev_config, dev_preview};
 pub use environment::Environment;
 pub use example::example;
 pub use load::{Loaded, Origin, Overrides, SettingOrigin, load};

@@ -23,7 +23,7 @@ mod record;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
-pub use open::{OpenError, open};
+pub use open::{Inspection, OpenError, inspect, open};
 pub use query::{
     Capabilities, Catalogue, CatalogueStamp, ClaimTarget, DeadLetterQuery, Health, InboxQuery, JobInfo, JobQuery, OrderQuery, OrderRef,
     Page, QueueInfo, Sequence, Stored, SweepReport,

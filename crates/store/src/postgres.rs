@@ -12,6 +12,7 @@ mod clock;
 mod connect;
 mod finish;
 mod guards;
+mod inspect;
 mod jobs;
 mod keys;
 mod lists;
@@ -29,8 +30,8 @@ mod trouble;
 mod write;
 
 use crate::{
-    Capabilities, Catalogue, CatalogueStamp, ClaimTarget, CommitError, DeadLetterQuery, Health, InboxQuery, JobInfo, JobQuery, OpenError,
-    OrderQuery, OrderRef, Page, QueueInfo, Record, Sequence, Store, StoreError, Stored, SweepReport, Table,
+    Capabilities, Catalogue, CatalogueStamp, ClaimTarget, CommitError, DeadLetterQuery, Health, InboxQuery, Inspection, JobInfo, JobQuery,
+    OpenError, OrderQuery, OrderRef, Page, QueueInfo, Record, Sequence, Store, StoreError, Stored, SweepReport, Table,
 };
 use async_trait::async_trait;
 use batcher::{Batcher, Message, Waiting};
@@ -103,6 +104,11 @@ impl PostgresStore {
         Ok(Self { endpoint, reader, work, writer: Mutex::new(Some(Writer { inbox, task })) })
     }
 
+    /// What lies in the schema that a URL names; see [`crate::inspect`].
+    pub async fn inspect(url: &str, mark: &str) -> Result<Inspection, OpenError> {
+        inspect::inspect(url, mark).await
+    }
+
     /// Moves the store's clock, as every statement of this node sees it.
     #[cfg(feature = "test-support")]
     pub fn advance_ms(&self, millis: i64) {
@@ -131,6 +137,7 @@ impl PostgresStore {
             batcher::STATEMENTS,
             finish::STATEMENTS,
             guards::STATEMENTS,
+            inspect::STATEMENTS,
             jobs::STATEMENTS,
             lists::STATEMENTS,
             migrate::STATEMENTS,

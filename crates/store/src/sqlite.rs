@@ -12,6 +12,7 @@ mod failure;
 mod finish;
 mod found;
 mod health;
+mod inspect;
 mod job_lists;
 mod lists;
 mod lock;
@@ -34,8 +35,8 @@ mod writer;
 
 use crate::clock::StoreClock;
 use crate::{
-    Capabilities, Catalogue, CatalogueStamp, ClaimTarget, CommitError, DeadLetterQuery, Health, InboxQuery, JobInfo, JobQuery, OpenError,
-    OrderQuery, OrderRef, Page, QueueInfo, Record, Sequence, Store, StoreError, Stored, SweepReport, Table,
+    Capabilities, Catalogue, CatalogueStamp, ClaimTarget, CommitError, DeadLetterQuery, Health, InboxQuery, Inspection, JobInfo, JobQuery,
+    OpenError, OrderQuery, OrderRef, Page, QueueInfo, Record, Sequence, Store, StoreError, Stored, SweepReport, Table,
 };
 use async_trait::async_trait;
 use checkpoint::Checkpoints;
@@ -93,16 +94,18 @@ impl SqliteStore {
         opening.await.map_err(|error| OpenError::Failed(error.to_string()))?
     }
 
+    /// What lies at a path; see [`crate::inspect`].
+    pub async fn inspect(path: &Path, mark: &str) -> Result<Inspection, OpenError> {
+        let (path, mark) = (path.to_owned(), mark.to_owned());
+        let inspecting = tokio::task::spawn_blocking(move || inspect::inspect(&path, &mark));
+        inspecting.await.map_err(|error| OpenError::Failed(error.to_string()))?
+    }
+
     fn open_blocking(path: &Path, clock: StoreClock) -> Result<Self, OpenError> {
         connection::check_engine()?;
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
+        let folder = folder_of(path);
         let failed = |error: std::io::Error| OpenError::Failed(format!("{}: {error}", path.display()));
-        if path.file_name().is_none_or(|name| name == lock::LOCK_NAME) {
-            return Err(OpenError::Failed(format!("{} cannot be the name of a database", path.display())));
-        }
+        lock::check_name(path)?;
         lock::make_folder(&folder).map_err(failed)?;
         let lock = Lock::take(&folder)?;
         lock::make_file(&folder, path).map_err(failed)?;
@@ -380,6 +383,14 @@ impl Store for SqliteStore {
         self.checkpoints.close().await;
         self.pool.close().await;
         drop(status::lock(&self.lock).take());
+    }
+}
+
+/// The folder that a database lies in.
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
     }
 }
 

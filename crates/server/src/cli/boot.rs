@@ -9,7 +9,7 @@ use crate::mail::{Catcher, Mailer, Message, Receipt, SendError, SmtpMailer, Temp
 use crate::simulator::stripe::{SimulatorSettings, StripeSimulator};
 use async_trait::async_trait;
 use axum::Router;
-use ordermill_store::{OpenError, Store};
+use ordermill_store::{Inspection, OpenError, Store};
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,10 @@ use std::time::Duration;
 
 /// The data folder unless told otherwise.
 const DATA_DIR: &str = "ordermill-data";
+/// The setting that `dev` leaves in its stores.
+pub(super) const MADE_BY: &str = "made_by";
+/// Its value there.
+pub(super) const DEV: &str = "dev";
 /// How long a connection to a provider may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -29,6 +33,12 @@ pub(super) fn load(global: &Global, listen: Option<SocketAddr>) -> Result<Loaded
     }
     let overrides = Overrides { config_file: global.config.clone(), data_dir: global.data.clone(), listen };
     config::load(&overrides, &environment).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// The store that `dev` would use, as its settings say before anything is made.
+pub(super) fn preview_dev(data_dir: Option<&Path>, environment: &Environment) -> Result<Config, Failure> {
+    let loaded = config::dev_preview(data_dir, environment, &SystemRandomness::default());
+    loaded.map(|loaded| loaded.config).map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// The settings of `dev`.
@@ -66,10 +76,22 @@ impl Node {
     }
 }
 
+/// What a command may do with the store before its own work begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Make it if there is none, and bring its schema up to date.
+    Make,
+    /// Take it as it is. Who looks at a wrong path must be told so, and who looks at a shop with a new binary must not
+    /// change it under the old one.
+    Find,
+}
+
 /// Opens the store and puts a node together.
-pub(super) async fn open(config: Config) -> Result<Node, Failure> {
-    let store = open_store(&config).await?;
-    store.migrate().await.map_err(|error| Failure::unavailable(format!("the store's schema cannot be brought up to date: {error}")))?;
+pub(super) async fn open(config: Config, access: Access) -> Result<Node, Failure> {
+    let store = match access {
+        Access::Make => make_store(&config).await?,
+        Access::Find => find_store(&config).await?,
+    };
     let clock: Arc<dyn crate::app::Clock> = Arc::new(SystemClock);
     let randomness: Arc<dyn crate::app::Randomness> = Arc::new(SystemRandomness::default());
     let http = http_client()?;
@@ -90,10 +112,37 @@ pub(super) async fn open(config: Config) -> Result<Node, Failure> {
 
 /// Opens the store that the settings name.
 pub(super) async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
-    ordermill_store::open(config.store.url.expose()).await.map_err(|error| match error {
+    ordermill_store::open(config.store.url.expose()).await.map_err(|error| not_opened(&error))
+}
+
+/// Says what lies where the settings have the store, and changes nothing there.
+pub(super) async fn inspect_store(config: &Config) -> Result<Inspection, Failure> {
+    ordermill_store::inspect(config.store.url.expose(), MADE_BY).await.map_err(|error| not_opened(&error))
+}
+
+fn not_opened(error: &OpenError) -> Failure {
+    match error {
         OpenError::UnknownBackend { .. } | OpenError::Unsafe(_) => Failure::usage(error.to_string()),
         OpenError::Locked { .. } | OpenError::Failed(_) => Failure::unavailable(error.to_string()),
-    })
+    }
+}
+
+async fn make_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
+    let store = open_store(config).await?;
+    store.migrate().await.map_err(|error| Failure::unavailable(format!("the store's schema cannot be brought up to date: {error}")))?;
+    Ok(store)
+}
+
+async fn find_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
+    let found = inspect_store(config).await?;
+    if !found.is_store {
+        return Err(Failure::usage(format!("there is no store at {}: `ordermill migrate` makes one", config.store.url)));
+    }
+    match found.pending_migrations.len() {
+        0 => open_store(config).await,
+        1 => Err(Failure::usage("1 migration is pending: run `ordermill migrate`")),
+        count => Err(Failure::usage(format!("{count} migrations are pending: run `ordermill migrate`"))),
+    }
 }
 
 fn http_client() -> Result<reqwest::Client, Failure> {

@@ -1,7 +1,8 @@
 //! The command line as a client of the HTTP router: over the control socket when a server runs on this data folder, else
 //! with the same router in this process. Either way the request carries the mark of the local operator.
 
-use super::{Failure, Global, boot};
+use super::boot::{self, Access};
+use super::{Failure, Global};
 use crate::http::{LocalOperator, control};
 use axum::Router;
 use axum::body::Body;
@@ -30,14 +31,23 @@ struct Answer {
 }
 
 impl Client {
-    /// Finds the server of this data folder, or opens the store.
+    /// Finds the server of this data folder, or opens the store that is there.
     pub(super) async fn connect(global: &Global) -> Result<Self, Failure> {
+        Self::connect_with(global, Access::Find).await
+    }
+
+    /// The same for a command with which a store may begin.
+    pub(super) async fn connect_or_make(global: &Global) -> Result<Self, Failure> {
+        Self::connect_with(global, Access::Make).await
+    }
+
+    async fn connect_with(global: &Global, access: Access) -> Result<Self, Failure> {
         let loaded = boot::load(global, None)?;
         let socket = control::socket_path(&loaded.config.data_dir);
         if UnixStream::connect(&socket).await.is_ok() {
             return Ok(Self::Socket(socket));
         }
-        let node = boot::open(loaded.config).await?;
+        let node = boot::open(loaded.config, access).await?;
         Ok(Self::InProcess(node.router(), node))
     }
 

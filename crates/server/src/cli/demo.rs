@@ -4,7 +4,7 @@
 mod shop;
 mod story;
 
-use super::boot::{self, Node};
+use super::boot::{self, Access, Node};
 use super::node::{self, Duties, Listeners};
 use super::output::Output;
 use super::{Failure, Outcome};
@@ -45,7 +45,7 @@ async fn start(folder: &TemporaryFolder) -> Result<(Node, Listeners, Duties), Fa
     if let Some(bound) = listeners.api_address() {
         loaded.set_bound(bound);
     }
-    let node = boot::open(loaded.config).await?;
+    let node = boot::open(loaded.config, Access::Make).await?;
     super::dev::seed(&node.app).await.map_err(|fault| Failure::unavailable(format!("cannot fill the store: {fault}")))?;
     Ok((node, listeners, duties))
 }

@@ -1,16 +1,15 @@
 //! `ordermill dev`: everything inside, demo products, simulated Stripe, mail caught. Loopback only, because its accounts
 //! have a password that everybody knows.
 
-use super::boot::{self, Node};
+use super::boot::{self, Access, DEV, MADE_BY, Node};
 use super::node::{self, Duties, Listeners};
 use super::output::Output;
-use super::serve::MADE_BY;
 use super::{Failure, Global, Outcome, logging};
 use crate::app::accounts::{self, Registration};
 use crate::app::catalogue::{self, NewProduct};
 use crate::app::commit::commit;
 use crate::app::{App, Fault};
-use crate::config::Environment;
+use crate::config::{Config, Environment};
 use ordermill_core::account::Role;
 use ordermill_core::catalogue::ProductKind;
 use ordermill_core::change::{Change, Key, Row, Setting};
@@ -43,17 +42,34 @@ pub(super) async fn run(global: &Global, listen: SocketAddr, output: &Output) ->
     if !listen.ip().is_loopback() {
         return Err(Failure::usage(format!("`dev` listens on this machine only, {listen} is not: use 127.0.0.1 or `serve`")));
     }
-    let mut loaded = boot::load_dev(global.data.as_deref(), Some(listen), &Environment::of_process())?;
+    let environment = Environment::of_process();
+    refuse_shop(&boot::preview_dev(global.data.as_deref(), &environment)?).await?;
+    let mut loaded = boot::load_dev(global.data.as_deref(), Some(listen), &environment)?;
     logging::start(&loaded.config.log);
     let duties = Duties { api: true, worker: true };
     let listeners = Listeners::bind(&loaded.config, duties).await?;
     if let Some(bound) = listeners.api_address() {
         loaded.set_bound(bound);
     }
-    let node = boot::open(loaded.config).await?;
+    let node = boot::open(loaded.config, Access::Make).await?;
     seed(&node.app).await.map_err(|fault| Failure::unavailable(format!("cannot fill the store: {fault}")))?;
     banner(&node, &listeners, output);
     node::run(node, listeners, duties).await
+}
+
+/// A store that somebody else works with must not get accounts with a known password, nor the mark by which `serve`
+/// refuses it. This comes before anything is made, in the data folder too: `dev`'s secrets there would turn it into a
+/// folder of `dev`'s for every later command.
+async fn refuse_shop(config: &Config) -> Outcome {
+    let found = boot::inspect_store(config).await?;
+    if found.is_filled && found.mark.as_deref() != Some(DEV) {
+        return Err(Failure::usage(format!(
+            "the store at {} was not made by `ordermill dev`, and it has accounts, orders or products: leave it alone and use another \
+             one (--data DIR, or [store] url)",
+            config.store.url
+        )));
+    }
+    Ok(())
 }
 
 /// Fills a fresh store. Run again it changes nothing.
@@ -89,7 +105,7 @@ async fn mark(app: &App) -> Result<(), Fault> {
         return Ok(());
     }
     let mut change = Change::new(app.change_id());
-    change.insert(Row::Setting(Setting { name: MADE_BY.to_owned(), value: "dev".to_owned(), version: 1 }));
+    change.insert(Row::Setting(Setting { name: MADE_BY.to_owned(), value: DEV.to_owned(), version: 1 }));
     Ok(commit(app, &Arc::new(change)).await?)
 }
 

@@ -1,13 +1,11 @@
 //! `ordermill serve`: production. Refuses unsafe or missing settings, and rows that `dev` made.
 
+use super::boot::{self, Access, DEV, MADE_BY};
 use super::node::{self, Duties, Listeners};
-use super::{Failure, Global, Outcome, boot, logging};
+use super::{Failure, Global, Outcome, logging};
 use crate::config::{Loaded, Mode, refuse_unsafe};
 use ordermill_core::change::{Key, Row};
 use std::net::SocketAddr;
-
-/// The setting that `dev` leaves in its stores.
-pub(super) const MADE_BY: &str = "made_by";
 
 pub(super) async fn run(global: &Global, listen: Option<SocketAddr>, no_worker: bool) -> Outcome {
     let node = prepare(global, listen).await?;
@@ -27,7 +25,7 @@ pub(super) async fn prepare(global: &Global, listen: Option<SocketAddr>) -> Resu
     for note in refuse_unsafe(&config).map_err(|error| Failure::usage(error.to_string()))? {
         tracing::warn!("{note}");
     }
-    let node = boot::open(config).await?;
+    let node = boot::open(config, Access::Make).await?;
     if is_made_by_dev(&node).await? {
         node.close().await;
         return Err(Failure::usage("this store was filled by `ordermill dev`: its accounts have a known password; use a fresh store"));
@@ -38,5 +36,5 @@ pub(super) async fn prepare(global: &Global, listen: Option<SocketAddr>) -> Resu
 async fn is_made_by_dev(node: &boot::Node) -> Result<bool, Failure> {
     let stored = node.app.store.get(&Key::Setting(MADE_BY.to_owned())).await;
     let stored = stored.map_err(|error| Failure::unavailable(error.to_string()))?;
-    Ok(matches!(stored.map(|stored| stored.row), Some(Row::Setting(setting)) if setting.value == "dev"))
+    Ok(matches!(stored.map(|stored| stored.row), Some(Row::Setting(setting)) if setting.value == DEV))
 }

@@ -26,7 +26,7 @@ pub(super) enum Command {
 pub(super) async fn run(global: &Global, command: Command, output: &Output) -> Outcome {
     let Command::Create { email, role, name } = command;
     let password = read_password(output)?;
-    let client = Client::connect(global).await?;
+    let client = Client::connect_or_make(global).await?;
     let body = json!({ "email": email, "password": password, "role": role, "name": name });
     let outcome = client.call(Method::POST, "/api/admin/users", Some(&body)).await.map(|answer| match output.format {
         Format::Table | Format::Csv => output.line(&format!("{email} is {role}")),

@@ -44,6 +44,20 @@ pub fn dev_config(
     environment: &Environment,
     randomness: &dyn Randomness,
 ) -> Result<Loaded, ConfigError> {
+    build(data_dir, listen, environment, |path| make_or_read(path, randomness))
+}
+
+/// The same for a look ahead: nothing is made. Secrets that are not there yet are drawn and forgotten.
+pub fn dev_preview(data_dir: Option<&Path>, environment: &Environment, randomness: &dyn Randomness) -> Result<Loaded, ConfigError> {
+    build(data_dir, None, environment, |path| if path.exists() { read(path) } else { Ok(secrets_text(randomness)) })
+}
+
+fn build(
+    data_dir: Option<&Path>,
+    listen: Option<SocketAddr>,
+    environment: &Environment,
+    secrets: impl FnOnce(&Path) -> Result<String, String>,
+) -> Result<Loaded, ConfigError> {
     let mut loading = Loading::new(Mode::Dev);
     for (section, key, text) in [
         ("server", "ops_listen", "127.0.0.1:0"),
@@ -56,7 +70,7 @@ pub fn dev_config(
         loading.put_dev(section, key, text);
     }
     let path = secrets_file(data_dir, environment, &loading.config);
-    match make_or_read(&path, randomness) {
+    match secrets(&path) {
         Ok(text) => file::apply(&path, &text, &mut loading),
         Err(fault) => loading.problems.push(Problem::refusal(path.display().to_string(), fault)),
     }
@@ -121,6 +135,10 @@ fn make_or_read(path: &Path, randomness: &dyn Randomness) -> Result<String, Stri
     }
     keep_private(path).map_err(|error| format!("cannot be kept from other users: {error}"))?;
     // Read back even when just made: if two processes made one at once, both use the one that stayed.
+    read(path)
+}
+
+fn read(path: &Path) -> Result<String, String> {
     file::read_small(path).map_err(|error| format!("cannot be read: {error}"))
 }
 

@@ -14,5 +14,6 @@ mod lock;
 mod oracle;
 mod plan;
 mod server;
+mod stores;
 mod tampering;
 mod world;

@@ -65,6 +65,11 @@ async fn run(client: &mut ClientWrapper, migration: &Migration) -> Result<(), St
     transaction.commit().await.map_err(unavailable)
 }
 
+/// How many migrations there are.
+pub(super) const fn count() -> usize {
+    MIGRATIONS.len()
+}
+
 /// The names of the migrations that have not run yet. Refuses a schema that this binary must not touch.
 pub(super) async fn pending_names(client: &Client) -> Result<Vec<String>, StoreError> {
     Ok(pending(client).await?.into_iter().map(|migration| migration.name.to_owned()).collect())

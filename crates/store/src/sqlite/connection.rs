@@ -72,6 +72,17 @@ pub(super) fn open_reading(path: &Path) -> Result<Connection, OpenError> {
     Ok(db)
 }
 
+/// A connection for a look at a database that nobody has open. It may undo what a dead process left half done, as any
+/// opening would; it can run no statement that writes.
+pub(super) fn open_inspecting(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(|error| failed(&error))?;
+    prepare(&db, READER_CACHE_KIB)?;
+    set(&db, "query_only", true)?;
+    check(&db, "query_only", &1)?;
+    Ok(db)
+}
+
 fn prepare(db: &Connection, cache_kib: i64) -> Result<(), OpenError> {
     db.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
     // Closing must not checkpoint on its own: after a disk error nothing may be flushed again.

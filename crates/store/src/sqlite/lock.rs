@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The file in the database's folder that is locked.
-pub(super) const LOCK_NAME: &str = "lock";
+const LOCK_NAME: &str = "lock";
 /// Only the user who runs ordermill may read what customers gave us.
 const FILE_MODE: u32 = 0o600;
 /// The same for the folder.
@@ -50,6 +50,14 @@ fn write_pid(file: &mut File) -> std::io::Result<()> {
     file.rewind()?;
     writeln!(file, "{}", std::process::id())?;
     file.flush()
+}
+
+/// Refuses a database that would lie under the lock's name, or under none.
+pub(super) fn check_name(database: &Path) -> Result<(), OpenError> {
+    if database.file_name().is_none_or(|name| name == LOCK_NAME) {
+        return Err(OpenError::Failed(format!("{} cannot be the name of a database", database.display())));
+    }
+    Ok(())
 }
 
 /// Who holds the lock, as far as the file says: the holder may not have written it yet.

@@ -32,6 +32,11 @@ const MAKE_TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations (
 const APPLIED: &str = "SELECT name, checksum FROM migrations ORDER BY name";
 const RECORD: &str = "INSERT INTO migrations (name, checksum, applied_at) VALUES (?1, ?2, ?3)";
 
+/// How many migrations there are.
+pub(super) const fn count() -> usize {
+    MIGRATIONS.len()
+}
+
 /// The names of the migrations that have not run on this database; an error when it is not one of ours or is newer.
 pub(super) fn pending(db: &Connection) -> Result<Vec<String>, Failure> {
     let applied = applied(db)?;

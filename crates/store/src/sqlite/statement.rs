@@ -36,6 +36,7 @@ pub(super) const ALL: &[&[Statement]] = &[
     super::finish::STATEMENTS,
     super::found::STATEMENTS,
     super::health::STATEMENTS,
+    super::inspect::STATEMENTS,
     super::job_lists::STATEMENTS,
     super::lists::STATEMENTS,
     super::numbers::STATEMENTS,

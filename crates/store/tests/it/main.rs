@@ -9,6 +9,8 @@ mod conformance;
 mod faulty;
 #[cfg(feature = "test-support")]
 mod fsck;
+#[cfg(feature = "test-support")]
+mod inspect;
 #[cfg(all(feature = "postgres", feature = "test-support"))]
 mod postgres;
 #[cfg(all(feature = "sqlite", feature = "test-support"))]

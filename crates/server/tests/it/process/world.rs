@@ -8,15 +8,15 @@ use ordermill::http::serve::{ListenLimits, serve};
 use ordermill::simulator::stripe::{SimulatorSettings, StripeSimulator, WebhookRetries};
 use ordermill_core::account::{Role, Session, User};
 use ordermill_core::catalogue::{Product, ProductKind};
-use ordermill_core::change::{Cause, Change, Row, StockKey, StockMove};
+use ordermill_core::change::{Cause, Change, Row, Setting, StockKey, StockMove};
 use ordermill_core::contact::Email;
 use ordermill_core::digest::Digest;
 use ordermill_core::id::{ChangeId, ProductId, UserId};
 use ordermill_core::job::RetryPolicy;
 use ordermill_core::locale::Locale;
 use ordermill_core::money::Currency;
-use ordermill_store::Store;
 use ordermill_store::postgres::throwaway;
+use ordermill_store::{Store, Table};
 use secrecy::SecretString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -95,31 +95,37 @@ impl World {
         health.pending_migrations.len()
     }
 
-    /// Brings the schema up to date and fills in goods, and sessions for a sweep to forget.
+    /// Brings the schema up to date and fills in goods, and sessions for a sweep to forget. Marked as `dev` marks what it
+    /// makes, because `dev` is to sell them.
     pub(super) async fn stock_up(&self) {
         let store = self.open_store().await;
         store.migrate().await.expect("the schema is brought up to date");
-        let mut goods = change();
-        goods.stock.push(StockMove {
-            key: StockKey::main(PLENTY),
-            available_delta: 1_000_000,
-            reserved_delta: 0,
-            cause: Cause::Change(goods.id),
-        });
-        goods.insert(Row::Product(Product {
-            id: ProductId::new(SystemClock.now().unix_ms(), random()),
-            sku: PLENTY.to_owned(),
-            title: "Plenty".to_owned(),
-            kind: ProductKind::Physical,
-            url: None,
-            unit_amount: 120_000,
-            currency: Currency::VND,
-            is_active: true,
-            version: 1,
-        }));
-        store.commit(&Arc::new(goods)).await.expect("the goods are there");
+        let mut made = change();
+        made.insert(Row::Setting(Setting { name: "made_by".to_owned(), value: "dev".to_owned(), version: 1 }));
+        store.commit(&Arc::new(made)).await.expect("the store is marked");
+        sell_plenty(store.as_ref()).await;
         forgotten_sessions(store.as_ref()).await;
         store.close().await;
+    }
+
+    /// Brings the schema up to date and fills in goods, as a shop has them.
+    pub(super) async fn open_shop(&self) {
+        let store = self.open_store().await;
+        store.migrate().await.expect("the schema is brought up to date");
+        sell_plenty(store.as_ref()).await;
+        store.close().await;
+    }
+
+    /// Every record of the store that no server has open, as text.
+    pub(super) async fn records(&self) -> Vec<String> {
+        let store = self.open_store().await;
+        let mut records = Vec::new();
+        for table in Table::ALL {
+            let page = store.scan(table, None, 1_000).await.unwrap_or_else(|error| panic!("{table:?}: {error}"));
+            records.extend(page.rows.iter().map(|record| format!("{record:?}")));
+        }
+        store.close().await;
+        records
     }
 
     /// A path beside the data folder.
@@ -132,6 +138,29 @@ impl Drop for World {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Goods that nobody can sell out.
+async fn sell_plenty(store: &dyn Store) {
+    let mut goods = change();
+    goods.stock.push(StockMove {
+        key: StockKey::main(PLENTY),
+        available_delta: 1_000_000,
+        reserved_delta: 0,
+        cause: Cause::Change(goods.id),
+    });
+    goods.insert(Row::Product(Product {
+        id: ProductId::new(SystemClock.now().unix_ms(), random()),
+        sku: PLENTY.to_owned(),
+        title: "Plenty".to_owned(),
+        kind: ProductKind::Physical,
+        url: None,
+        unit_amount: 120_000,
+        currency: Currency::VND,
+        is_active: true,
+        version: 1,
+    }));
+    store.commit(&Arc::new(goods)).await.expect("the goods are there");
 }
 
 /// A request to the provider, as the customer's browser sends it.
