@@ -66,6 +66,21 @@ pub enum Refusal {
         /// The order's currency.
         currency: String,
     },
+    /// An order from a cart with nothing in it.
+    #[error("the cart is empty")]
+    CartEmpty,
+    /// Another product has this sku.
+    #[error("another product has this sku")]
+    SkuTaken,
+    /// Another product has this page.
+    #[error("another product has this page")]
+    UrlTaken,
+    /// More would be taken out of stock than there is.
+    #[error("there are only {available} in stock")]
+    StockTooLow {
+        /// How many there are.
+        available: i64,
+    },
     /// A sum that no integer holds or no provider accepts.
     #[error("the order's total is out of range")]
     AmountOutOfRange,
@@ -132,6 +147,10 @@ impl Refusal {
             Self::UnknownProduct { .. } => "unknown_product",
             Self::MixedCurrency { .. } => "mixed_currency",
             Self::MethodCurrency { .. } => "method_currency",
+            Self::CartEmpty => "cart_empty",
+            Self::SkuTaken => "sku_taken",
+            Self::UrlTaken => "url_taken",
+            Self::StockTooLow { .. } => "stock_too_low",
             Self::AmountOutOfRange => "amount_out_of_range",
             Self::TotalMismatch { .. } => "total_mismatch",
             Self::OutOfStock { .. } => "out_of_stock",

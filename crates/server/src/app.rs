@@ -2,6 +2,7 @@
 //! so that one seed replays a whole run. No type of the HTTP framework may enter this module or its parts.
 
 pub mod accounts;
+pub mod cart;
 pub mod catalogue;
 pub mod commit;
 pub mod idempotency;

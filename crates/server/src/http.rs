@@ -5,6 +5,7 @@ pub mod access;
 mod accounts;
 mod admin;
 mod body;
+mod carts;
 pub mod control;
 mod dev;
 mod idempotency;
@@ -20,6 +21,7 @@ mod problem;
 mod products;
 pub mod serve;
 mod text;
+mod version;
 mod webhooks;
 
 pub use identity::LocalOperator;
@@ -84,8 +86,12 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(accounts::register))
         .routes(routes!(accounts::login))
         .routes(routes!(accounts::me, accounts::edit_me))
-        .routes(routes!(products::list))
-        .routes(routes!(products::show))
+        .routes(routes!(products::list, products::staff::create))
+        .routes(routes!(products::show, products::staff::change))
+        .routes(routes!(products::staff::adjust_stock))
+        .routes(routes!(carts::show, carts::clear))
+        .routes(routes!(carts::put_item))
+        .routes(routes!(carts::remove_item))
         .routes(routes!(orders::list, orders::create))
         .routes(routes!(orders::create_at_the_old_address))
         .routes(routes!(orders::show))

@@ -1,10 +1,14 @@
-//! What is for sale: a copy of the catalogue that is at most two seconds old, and the act of adding a product.
+//! What is for sale: a copy of the catalogue that is at most two seconds old, and the acts that change it.
 //! Prices come from here and nowhere else.
+
+mod edit;
+
+pub use edit::{Edited, ProductEdit, adjust_stock, change, create, find};
 
 use super::commit::commit;
 use super::{App, Fault};
 use ordermill_core::catalogue::{Product, ProductKind};
-use ordermill_core::change::{AuditEntry, Cause, Change, Key, Row, StockKey, StockMove};
+use ordermill_core::change::{Cause, Change, Key, Row, StockKey, StockMove};
 use ordermill_core::event::Actor;
 use ordermill_core::id::ProductId;
 use ordermill_core::money::Currency;
@@ -107,45 +111,29 @@ pub struct NewProduct {
 
 /// Adds a product with its first stock, unless its sku exists: then the existing one is returned as it is.
 pub async fn add_product(app: &App, new: NewProduct, actor: Actor) -> Result<Product, Fault> {
-    let product = Product {
-        id: app.product_id(),
-        sku: new.sku,
-        title: new.title,
-        kind: new.kind,
-        url: new.url,
-        unit_amount: new.unit_amount,
-        currency: new.currency,
-        is_active: true,
-        version: 1,
-    };
-    let mut change = Change::new(app.change_id());
-    if new.stock > 0 && product.kind == ProductKind::Physical {
-        change.stock.push(StockMove {
-            key: StockKey::main(product.sku.clone()),
-            available_delta: new.stock,
-            reserved_delta: 0,
-            cause: Cause::Change(change.id),
-        });
-    }
-    let entry = AuditEntry {
-        id: app.audit_id(),
-        at: app.now(),
-        actor,
-        action: "product.added".to_owned(),
-        subject: product.sku.clone(),
-        reason: format!("{} in stock", new.stock),
-    };
-    let sku_key = Key::Sku(product.sku.clone());
-    change.insert(Row::Product(product.clone()));
-    change.insert(Row::Audit(entry));
+    let (product, change) = first_stock(app, new, actor);
     match commit(app, &Arc::new(change)).await {
         Ok(()) => {}
-        Err(CommitError::Conflict(conflict)) => match conflict.existing(&sku_key) {
+        Err(CommitError::Conflict(conflict)) => match conflict.existing(&Key::Sku(product.sku.clone())) {
             Some(Row::Product(existing)) => return Ok(existing.clone()),
-            _ => return Err(Refusal::invalid("url", "another product has this page").into()),
+            _ => return Err(Refusal::UrlTaken.into()),
         },
         Err(other) => return Err(other.into()),
     }
     app.catalogue.remember(None);
     Ok(product)
+}
+
+/// The change that makes a product with its first stock.
+fn first_stock(app: &App, new: NewProduct, actor: Actor) -> (Product, Change) {
+    let NewProduct { sku, title, kind, url, unit_amount, currency, stock } = new;
+    let product = Product { id: app.product_id(), sku, title, kind, url, unit_amount, currency, is_active: true, version: 1 };
+    let mut change = Change::new(app.change_id());
+    if stock > 0 && kind == ProductKind::Physical {
+        let (key, cause) = (StockKey::main(product.sku.clone()), Cause::Change(change.id));
+        change.stock.push(StockMove { key, available_delta: stock, reserved_delta: 0, cause });
+    }
+    change.insert(Row::Product(product.clone()));
+    change.insert(Row::Audit(edit::audit(app, &actor, "product.added", &product.sku, format!("{stock} in stock"))));
+    (product, change)
 }

@@ -7,7 +7,7 @@ mod place;
 pub use super::idempotency::RequestKey;
 pub use command::{Commanded, command};
 pub use numbers::NumberBlock;
-pub use place::{Placed, place};
+pub use place::{Ordered, Placed, place};
 
 use super::{App, Fault};
 use ordermill_core::account::User;
@@ -69,6 +69,13 @@ pub async fn list(app: &App, viewer: Viewer<'_>, mut query: OrderQuery) -> Resul
         query.customer = Some(user.id);
     }
     Ok(app.store.orders(&query).await?)
+}
+
+/// The same, when the search may name one order.
+pub async fn search(app: &App, viewer: Viewer<'_>, named: Option<&OrderRef>, query: OrderQuery) -> Result<Page<Order>, Fault> {
+    let Some(named) = named else { return list(app, viewer, query).await };
+    let found = app.store.order(named).await?.filter(|order| viewer.may_see(order) && query.matches(order));
+    Ok(Page::of(found.into_iter().collect(), None, query.limit))
 }
 
 /// An order's timeline after a number.

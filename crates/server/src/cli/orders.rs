@@ -17,9 +17,15 @@ pub(super) enum Command {
         /// Only these: pending, paid, …
         #[arg(long)]
         payment_status: Option<String>,
-        /// Only those of this e-mail address
-        #[arg(long)]
-        email: Option<String>,
+        /// A code, number, e-mail address, or a part of a name, phone number, title or sku
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        /// Only from this time on: 2026-11-21T08:30:00Z
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// Only from before this time
+        #[arg(long, value_name = "TIME")]
+        to: Option<String>,
         /// How many at most
         #[arg(long, default_value_t = 20)]
         limit: usize,
@@ -47,8 +53,9 @@ const COLUMNS: &[Column] = &[
 pub(super) async fn run(global: &Global, command: Command, output: &Output) -> Outcome {
     let client = Client::connect(global).await?;
     let outcome = match command {
-        Command::List { status, payment_status, email, limit, cursor } => {
-            let filters = [("status", status), ("paymentStatus", payment_status), ("email", email), ("cursor", cursor)];
+        Command::List { status, payment_status, search, from, to, limit, cursor } => {
+            let filters =
+                [("status", status), ("paymentStatus", payment_status), ("q", search), ("from", from), ("to", to), ("cursor", cursor)];
             let filters = filters.into_iter().filter_map(|(name, value)| value.map(|value| format!("&{name}={}", segment(&value))));
             let path = format!("/api/admin/orders?limit={limit}{}", filters.collect::<String>());
             client.call(Method::GET, &path, None).await.map(|answer| {

@@ -8,18 +8,15 @@ mod received;
 
 use super::Shared;
 use super::identity::Operator;
-use super::list::{Query, page_limit, word};
-use super::openapi::{List, vocabulary};
-use super::orders::{EventBody, OrderBody, Timeline};
+use super::list::Query;
+use super::openapi::List;
+use super::orders::{EventBody, ListQuery as OrdersQuery, OrderBody, Timeline};
 use super::problem::Problem;
 use crate::app::orders::{self, Viewer};
 use axum::Json as Answer;
 use axum::extract::{Path, State};
-use ordermill_core::order::OrderStatus;
-use ordermill_core::payment::PaymentStatus;
-use ordermill_store::OrderQuery;
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -40,26 +37,6 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
         .routes(routes!(check::fsck))
 }
 
-/// Which orders.
-#[derive(Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct OrdersQuery {
-    /// How many at most.
-    #[param(minimum = 1, maximum = 100, default = 20)]
-    limit: Option<usize>,
-    /// The `nextCursor` of the page before.
-    cursor: Option<String>,
-    /// Only these.
-    #[param(schema_with = vocabulary::order_status)]
-    status: Option<String>,
-    /// Only these.
-    #[param(schema_with = vocabulary::payment_status)]
-    payment_status: Option<String>,
-    /// Only those of this address.
-    email: Option<String>,
-}
-
 /// Everybody's orders, newest first
 #[utoipa::path(get, path = "/api/admin/orders", tag = "operators", params(OrdersQuery),
     responses((status = 200, description = "A page.", body = List<OrderBody>)))]
@@ -68,15 +45,8 @@ async fn list_orders(
     _operator: Operator,
     Query(query): Query<OrdersQuery>,
 ) -> Result<Answer<List<OrderBody>>, Problem> {
-    let wanted = OrderQuery {
-        status: word("status", query.status, OrderStatus::from_name)?,
-        payment_status: word("paymentStatus", query.payment_status, PaymentStatus::from_name)?,
-        email: query.email.map(|email| email.to_ascii_lowercase()),
-        cursor: query.cursor,
-        limit: page_limit(query.limit)?,
-        ..OrderQuery::default()
-    };
-    let page = orders::list(&shared.app, Viewer::Staff, wanted).await?;
+    let (named, query) = query.into_query(&shared.app)?;
+    let page = orders::search(&shared.app, Viewer::Staff, named.as_ref(), query).await?;
     let data = page.rows.iter().map(|order| OrderBody::of(&shared.app, order)).collect();
     Ok(Answer(List { data, next_cursor: page.cursor }))
 }

@@ -3,6 +3,7 @@
 use super::problem::Problem;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use ordermill_core::time::Timestamp;
 use serde::de::DeserializeOwned;
 
 /// How many rows a list returns unless told otherwise.
@@ -35,4 +36,11 @@ pub(super) fn page_limit(limit: Option<usize>) -> Result<usize, Problem> {
 pub(super) fn word<T>(path: &str, name: Option<String>, from_name: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Problem> {
     let unknown = || Problem::new("invalid_request", format!("{path}: there is no such {path}")).at(path, "unknown");
     name.map(|name| from_name(&name).ok_or_else(unknown)).transpose()
+}
+
+/// A time of a query, RFC 3339.
+pub(super) fn parse_time(path: &str, text: &str) -> Result<Timestamp, Problem> {
+    let time = text.parse::<jiff::Timestamp>().ok();
+    let wrong = || Problem::new("invalid_request", format!("{path}: a time such as 2026-11-21T08:30:00Z")).at(path, "not a time");
+    time.map(|time| Timestamp::from_millis(time.as_millisecond())).ok_or_else(wrong)
 }

@@ -10,16 +10,22 @@ use super::Shared;
 use super::body::Json;
 use super::idempotency::Repeatable;
 use super::identity::SignedIn;
-use super::list::{Query, page_limit};
-use super::openapi::List;
+use super::list::{Query, page_limit, parse_time, word};
+use super::openapi::{List, vocabulary};
 use super::problem::Problem;
+use super::text::checked_text;
+use super::version::with_etag;
+use crate::app::App;
 use crate::app::orders::{self, Viewer};
 use axum::Json as Answer;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ordermill_core::account::User;
-use ordermill_store::OrderQuery;
+use ordermill_core::contact::Email;
+use ordermill_core::order::OrderStatus;
+use ordermill_core::payment::PaymentStatus;
+use ordermill_store::{OrderQuery, OrderRef};
 use request::CreateRequest;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -52,14 +58,17 @@ pub(super) async fn create_at_the_old_address(
 
 async fn place(shared: &Shared, user: &User, repeatable: &Repeatable, body: Json<CreateRequest>) -> Result<Response, Problem> {
     let request = repeatable.request_key(&body.raw);
-    let wanted = body.value.into_wanted(&shared.app)?;
-    let placed = orders::place(&shared.app, user, &wanted, request).await?;
+    let ordered = body.value.into_ordered(&shared.app)?;
+    let placed = orders::place(&shared.app, user, ordered, request).await?;
     let mut response = (StatusCode::CREATED, Answer(OrderBody::of(&shared.app, &placed.order))).into_response();
     if placed.is_replay {
         response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     }
     Ok(with_etag(response, placed.order.version))
 }
+
+/// The longest search text, in characters.
+const QUERY_MAX: usize = 100;
 
 /// Which orders.
 #[derive(Deserialize, IntoParams)]
@@ -71,6 +80,52 @@ pub(super) struct ListQuery {
     limit: Option<usize>,
     /// The `nextCursor` of the page before.
     cursor: Option<String>,
+    /// Only these.
+    #[param(schema_with = vocabulary::order_status)]
+    status: Option<String>,
+    /// Only these.
+    #[param(schema_with = vocabulary::payment_status)]
+    payment_status: Option<String>,
+    /// A code, a number, an e-mail address, or a part of a name, phone number, title or sku.
+    #[param(max_length = 100)]
+    q: Option<String>,
+    /// Only orders from this time on.
+    #[param(format = DateTime)]
+    from: Option<String>,
+    /// Only orders from before this time.
+    #[param(format = DateTime)]
+    to: Option<String>,
+}
+
+impl ListQuery {
+    /// The query in the store's words, and the one order that it names, if it does.
+    pub(super) fn into_query(self, app: &App) -> Result<(Option<OrderRef>, OrderQuery), Problem> {
+        let mut query = OrderQuery {
+            status: word("status", self.status, OrderStatus::from_name)?,
+            payment_status: word("paymentStatus", self.payment_status, PaymentStatus::from_name)?,
+            created_from: self.from.map(|text| parse_time("from", &text)).transpose()?,
+            created_to: self.to.map(|text| parse_time("to", &text)).transpose()?,
+            cursor: self.cursor,
+            limit: page_limit(self.limit)?,
+            ..OrderQuery::default()
+        };
+        match self.q.map(|text| checked_text("q", &text, QUERY_MAX)).transpose()? {
+            None => {}
+            Some(text) if text.is_empty() => {}
+            Some(text) => match (named(app, &text), Email::parse(&text)) {
+                (Some(order), _) => return Ok((Some(order), query)),
+                (None, Some(email)) => query.email = Some(email.as_str().to_owned()),
+                (None, None) => query.text = Some(text),
+            },
+        }
+        Ok((None, query))
+    }
+}
+
+/// The order that a search text names by id, code or number.
+fn named(app: &App, text: &str) -> Option<OrderRef> {
+    let by_number = text.parse().ok().filter(|number| *number > 0).map(OrderRef::Number);
+    by_number.or_else(|| orders::named(app, text))
 }
 
 /// My orders (staff: everybody's), newest first
@@ -81,8 +136,8 @@ pub(super) async fn list(
     SignedIn(user): SignedIn,
     Query(query): Query<ListQuery>,
 ) -> Result<Answer<List<OrderBody>>, Problem> {
-    let query = OrderQuery { cursor: query.cursor, limit: page_limit(query.limit)?, ..OrderQuery::default() };
-    let page = orders::list(&shared.app, Viewer::of(&user), query).await?;
+    let (named, query) = query.into_query(&shared.app)?;
+    let page = orders::search(&shared.app, Viewer::of(&user), named.as_ref(), query).await?;
     let data = page.rows.iter().map(|order| OrderBody::of(&shared.app, order)).collect();
     Ok(Answer(List { data, next_cursor: page.cursor }))
 }
@@ -117,11 +172,4 @@ pub(super) async fn events(
 ) -> Result<Answer<Timeline>, Problem> {
     let events = orders::events(&shared.app, Viewer::of(&user), &order, query.after.unwrap_or(0).max(0)).await?;
     Ok(Answer(Timeline { data: events.iter().map(EventBody::of).collect() }))
-}
-
-fn with_etag(mut response: Response, version: i64) -> Response {
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
-    response
 }

@@ -59,6 +59,7 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("amount_out_of_range", 422, "The order's total is out of range"),
     ("bad_signature", 400, "The webhook's signature does not hold"),
     ("body_too_large", 413, "The request body is too large"),
+    ("cart_empty", 422, "The cart is empty"),
     ("email_taken", 409, "The e-mail address has an account already"),
     ("forbidden", 403, "The account may not do this"),
     ("idempotency_key_invalid", 400, "The Idempotency-Key is not valid"),
@@ -77,6 +78,8 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("overloaded", 503, "Too many requests at once"),
     ("payment_already_succeeded", 409, "A payment of this order already succeeded"),
     ("payment_method_unavailable", 422, "The payment method is not set up"),
+    ("sku_taken", 409, "Another product has this sku"),
+    ("stock_too_low", 409, "There is not that much in stock"),
     ("too_large", 422, "The request is too large to become true at once"),
     ("too_many_lines", 422, "The order has too many lines"),
     ("total_mismatch", 409, "The order costs something else"),
@@ -84,6 +87,7 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("unavailable", 503, "Temporarily unavailable"),
     ("unknown_product", 422, "The product is not for sale"),
     ("unsupported_media_type", 415, "The content type or encoding is not supported"),
+    ("url_taken", 409, "Another product has this page"),
     ("version_mismatch", 412, "Somebody changed it meanwhile"),
 ];
 
@@ -218,6 +222,7 @@ impl From<Refusal> for Problem {
                 problem.with("expectedTotalAmount", json!(expected)).with("totalAmount", json!(actual)).with("currency", json!(currency))
             }
             Refusal::OutOfStock { lines } => problem.with("lines", json!(lines)),
+            Refusal::StockTooLow { available } => problem.with("available", json!(available)),
             Refusal::VersionMismatch { found } => problem.with("version", json!(found)),
             Refusal::IllegalTransition { allowed, .. } => problem.with("allowed", json!(allowed)),
             Refusal::UnknownProduct { product_id } => problem.with("productId", json!(product_id)),
@@ -248,6 +253,10 @@ mod tests {
             Refusal::OutOfStock { lines: Vec::new() },
             Refusal::IllegalTransition { from: ordermill_core::order::OrderStatus::Pending, allowed: Vec::new() },
             Refusal::OrderHasMoney,
+            Refusal::CartEmpty,
+            Refusal::SkuTaken,
+            Refusal::UrlTaken,
+            Refusal::StockTooLow { available: 1 },
             Refusal::VersionMismatch { found: 1 },
             Refusal::PaymentAlreadySucceeded,
             Refusal::EmailTaken,

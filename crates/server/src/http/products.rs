@@ -1,12 +1,16 @@
 //! What is for sale, for everybody.
 
+pub(super) mod staff;
+
 use super::Shared;
 use super::list::{Query, page_limit};
 use super::openapi::{List, vocabulary};
 use super::problem::Problem;
+use super::version::with_etag;
 use crate::app::catalogue;
 use axum::Json as Answer;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use ordermill_core::admit::StockLevel;
 use ordermill_core::catalogue::{Product, ProductKind};
 use ordermill_core::id::ProductId;
@@ -46,6 +50,9 @@ pub(super) struct ProductBody {
     /// How many there are; a link never runs out and has `null`.
     #[schema(required)]
     available: Option<i64>,
+    /// Whether it may be ordered; told to staff.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active: Option<bool>,
     version: i64,
 }
 
@@ -76,18 +83,19 @@ pub(super) async fn list(State(shared): State<Shared>, Query(query): Query<ListQ
 
 /// One product
 #[utoipa::path(get, path = "/api/products/{id}", tag = "catalogue", params(("id" = String, Path, description = "Its id.")),
-    responses((status = 200, description = "The product.", body = ProductBody)))]
-pub(super) async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Answer<ProductBody>, Problem> {
+    responses((status = 200, description = "The product; its version is the `ETag`.", body = ProductBody)))]
+pub(super) async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Response, Problem> {
     let missing = || Problem::new("not_found", "there is no such product");
     let id = ProductId::parse(&id).ok_or_else(missing)?;
     let products = catalogue::products(&shared.app).await?;
     let product = products.get(id).filter(|product| product.is_active).ok_or_else(missing)?;
     let stock = shared.app.store.stock(std::slice::from_ref(&product.sku)).await.map_err(crate::app::Fault::from)?;
-    Ok(Answer(ProductBody::of(product, stock.first().copied().unwrap_or_default())))
+    let body = ProductBody::of(product, stock.first().copied().unwrap_or_default());
+    Ok(with_etag(Answer(body).into_response(), product.version))
 }
 
 impl ProductBody {
-    fn of(product: &Product, level: StockLevel) -> Self {
+    pub(super) fn of(product: &Product, level: StockLevel) -> Self {
         Self {
             id: product.id.to_string(),
             sku: product.sku.clone(),
@@ -100,7 +108,13 @@ impl ProductBody {
                 ProductKind::Physical => Some(level.available),
                 ProductKind::Digital => None,
             },
+            active: None,
             version: product.version,
         }
+    }
+
+    /// The same with what only staff sees.
+    pub(super) fn for_staff(product: &Product, level: StockLevel) -> Self {
+        Self { active: Some(product.is_active), ..Self::of(product, level) }
     }
 }

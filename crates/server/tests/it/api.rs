@@ -2,8 +2,10 @@
 
 mod access;
 mod accounts;
+mod carts;
 mod commands;
 mod operators;
 mod orders;
 mod products;
 mod protocol;
+mod stocking;

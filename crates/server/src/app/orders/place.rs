@@ -6,7 +6,7 @@
 use super::command::short_lines;
 use super::{RequestKey, find_by_id};
 use crate::app::commit::{DECISIONS, commit};
-use crate::app::{App, Fault, catalogue, payments};
+use crate::app::{App, Fault, cart, catalogue, payments};
 use ordermill_core::account::User;
 use ordermill_core::admit::Conflict;
 use ordermill_core::event::Actor;
@@ -25,9 +25,18 @@ pub struct Placed {
     pub is_replay: bool,
 }
 
+/// What an account orders.
+#[derive(Debug, Clone)]
+pub struct Ordered {
+    /// What it says of the order. Its lines count for nothing when the cart is ordered.
+    pub wanted: Wanted,
+    /// Whether it orders what is in its cart, which is empty afterwards.
+    pub is_cart: bool,
+}
+
 /// Places an order for an account.
-pub async fn place(app: &App, user: &User, wanted: &Wanted, request: Option<RequestKey>) -> Result<Placed, Fault> {
-    let placed = decide_and_commit(app, user, wanted, request).await?;
+pub async fn place(app: &App, user: &User, ordered: Ordered, request: Option<RequestKey>) -> Result<Placed, Fault> {
+    let placed = decide_and_commit(app, user, ordered, request).await?;
     if !placed.is_replay {
         app.metrics.orders_placed.inc();
         failpoint::hit("order.after_commit_before_response").map_err(|fault| Fault::Unavailable(fault.to_string()))?;
@@ -40,19 +49,30 @@ pub async fn place(app: &App, user: &User, wanted: &Wanted, request: Option<Requ
     Ok(placed)
 }
 
-async fn decide_and_commit(app: &App, user: &User, wanted: &Wanted, request: Option<RequestKey>) -> Result<Placed, Fault> {
+async fn decide_and_commit(app: &App, user: &User, ordered: Ordered, request: Option<RequestKey>) -> Result<Placed, Fault> {
+    let Ordered { mut wanted, is_cart } = ordered;
     let change_id = app.change_id();
     for _ in 0..DECISIONS {
+        let cart = if is_cart { Some(cart::of(app, user.id).await?) } else { None };
+        if let Some(cart) = &cart {
+            wanted.lines = cart.lines.iter().map(|line| (line.product_id, line.quantity)).collect();
+        }
         let products = catalogue::products(app).await?;
         let terms = terms(app).await?;
         let context = app.context(Actor::customer(user.id), change_id);
-        let decided = ordermill_core::order::place::place(wanted, customer(user), &terms, |id| products.get(id), context);
+        let decided = match &cart {
+            Some(cart) if cart.lines.is_empty() => Err(Refusal::CartEmpty),
+            _ => ordermill_core::order::place::place(&wanted, customer(user), &terms, |id| products.get(id), context),
+        };
         let (order, mut change) = match (decided, request) {
             (Ok(decided), _) => decided,
             // An earlier copy may have succeeded when prices and stock were different: its answer stands.
             (Err(refusal), Some(request)) => return replay_or(app, request, refusal).await,
             (Err(refusal), None) => return Err(refusal.into()),
         };
+        if let Some(cart) = &cart {
+            cart::write(&mut change, cart, cart.cleared(order.created_at));
+        }
         if let Some(request) = request {
             request.remember(&mut change, order.id, order.created_at);
         }

@@ -1,6 +1,6 @@
 //! What people tell an order to do.
 
-use super::{OrderBody, with_etag};
+use super::OrderBody;
 use crate::app::orders::{self, Commanded, Viewer};
 use crate::http::Shared;
 use crate::http::body::{Json, MaybeJson};
@@ -10,9 +10,10 @@ use crate::http::list::word;
 use crate::http::openapi::vocabulary;
 use crate::http::problem::Problem;
 use crate::http::text::{checked_text, invalid};
+use crate::http::version::{if_match, with_etag};
 use axum::Json as Answer;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use ordermill_core::event::Actor;
 use ordermill_core::order::OrderStatus;
@@ -117,16 +118,4 @@ async fn respond(shared: &Shared, asked: &Commanded<'_>) -> Result<Response, Pro
         response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     }
     Ok(with_etag(response, moved.order.version))
-}
-
-/// The version that `If-Match` names; `*` and no header name none.
-pub(in crate::http) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
-    let Some(header) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let text = header.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
-    // A tag that is none of ours matches nothing that we have.
-    version.map(Some).ok_or_else(|| Problem::new("version_mismatch", "If-Match names no version: send the ETag of the last answer"))
 }

@@ -1,6 +1,7 @@
 //! What a request to place an order may say.
 
 use crate::app::App;
+use crate::app::orders::Ordered;
 use crate::http::openapi::vocabulary;
 use crate::http::problem::Problem;
 use crate::http::text::{checked_text, invalid};
@@ -22,8 +23,9 @@ const ADDRESS_PART_MAX: usize = 200;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = CreateOrderRequest)]
 pub(in crate::http) struct CreateRequest {
+    /// Left out: what is in the cart, which is empty afterwards.
     #[schema(max_items = 40)]
-    products: Vec<WantedLine>,
+    products: Option<Vec<WantedLine>>,
     /// The total the customer saw; when it differs from the shop's, the order is refused.
     total_amount: Option<i64>,
     #[schema(schema_with = vocabulary::payment_method)]
@@ -70,9 +72,11 @@ struct AddressRequest {
 
 impl CreateRequest {
     /// The request in the domain's words.
-    pub(super) fn into_wanted(self, app: &App) -> Result<Wanted, Problem> {
-        if self.products.len() > MAX_LINES {
-            return Err(Refusal::TooManyLines { max: MAX_LINES, found: self.products.len() }.into());
+    pub(super) fn into_ordered(self, app: &App) -> Result<Ordered, Problem> {
+        let is_cart = self.products.is_none();
+        let products = self.products.unwrap_or_default();
+        if products.len() > MAX_LINES {
+            return Err(Refusal::TooManyLines { max: MAX_LINES, found: products.len() }.into());
         }
         if self.payment_method == PaymentMethod::Stripe && !app.stripe.is_configured() {
             return Err(Problem::new("payment_method_unavailable", "card payments are not set up here"));
@@ -86,13 +90,14 @@ impl CreateRequest {
             Some(id) => Ok((id, line.quantity)),
             None => Err(Problem::from(Refusal::UnknownProduct { product_id: line.product_id })),
         };
-        Ok(Wanted {
-            lines: self.products.into_iter().map(line).collect::<Result<_, _>>()?,
+        let wanted = Wanted {
+            lines: products.into_iter().map(line).collect::<Result<_, _>>()?,
             expected_total: self.total_amount,
             method: self.payment_method,
             shipping_address: self.shipping_address.map(check_address).transpose()?,
             note: self.note.map(|note| checked_text("note", &note, NOTE_MAX)).transpose()?,
-        })
+        };
+        Ok(Ordered { wanted, is_cart })
     }
 }
 
