@@ -8,6 +8,7 @@ mod body;
 mod carts;
 pub mod control;
 mod dev;
+mod docs;
 mod idempotency;
 mod identity;
 mod leftover;
@@ -107,7 +108,12 @@ fn webhooks() -> OpenApiRouter<Shared> {
 
 /// What answers everybody, also when the process is full.
 fn open() -> OpenApiRouter<Shared> {
-    operations::probes().routes(routes!(openapi::serve))
+    operations::probes()
+        .routes(routes!(openapi::serve))
+        .routes(routes!(docs::page))
+        .routes(routes!(docs::start))
+        .routes(routes!(docs::bundle))
+        .routes(routes!(docs::style))
 }
 
 /// The API's description.

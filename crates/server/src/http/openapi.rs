@@ -44,6 +44,9 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         .build();
     document.servers = None;
     let components = document.components.get_or_insert_with(Components::new);
+    let mut schemas = Vec::new();
+    ProblemBody::schemas(&mut schemas);
+    components.schemas.extend(schemas);
     components.schemas.insert("Problem".to_owned(), ProblemBody::schema());
     let token = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     components.security_schemes.insert("token".to_owned(), token.into());
@@ -108,6 +111,15 @@ mod tests {
         let table = access::ROUTES.iter().map(|(method, path, _)| ((*path).to_owned(), (*method).to_owned())).collect();
         let mut document = crate::http::document();
         assert_eq!(listed(&mut document), table);
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let text = crate::http::openapi_text();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let references = text.split("\"$ref\": \"#").skip(1).map(|rest| rest.split('"').next().unwrap_or_default());
+        let missing: Vec<&str> = references.filter(|pointer| document.pointer(pointer).is_none()).collect();
+        assert_eq!(missing, Vec::<&str>::new());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod asleep;
 mod commands;
+mod contract;
 mod disk;
 mod drain;
 mod journal;
