@@ -112,9 +112,15 @@ async fn the_walk_of_the_readme_can_be_walked() {
     let walked = shell(&folder.0, &script).await;
     let said = text(&walked.stdout);
     assert_eq!(walked.status.code(), Some(0), "{script}\n{said}\n{}", text(&walked.stderr));
-    for sign in
-        ["\"status\":\"processing\"", "\"paymentStatus\":\"paid\"", "order.paid", "lan@example.com", "payment_intent.succeeded", "I16"]
-    {
+    for sign in [
+        "\"status\":\"processing\"",
+        "\"paymentStatus\":\"paid\"",
+        "order.paid",
+        "\"status\":\"shipped\"",
+        "lan@example.com",
+        "payment_intent.succeeded",
+        "I16",
+    ] {
         assert!(said.contains(sign), "{sign} is missing:\n{said}");
     }
     server.stop().await;
