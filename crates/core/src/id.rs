@@ -35,6 +35,11 @@ macro_rules! id_types {
                 self.0
             }
 
+            /// Whether it has the form of the ids made here. Another program's UUID seldom has.
+            pub fn is_version_7(self) -> bool {
+                self.0.get_version_num() == 7
+            }
+
             /// Parses the hyphenated text form; `None` for anything else, so that every id has one spelling.
             pub fn parse(text: &str) -> Option<Self> {
                 (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten().map(Self)

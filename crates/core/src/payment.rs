@@ -4,6 +4,8 @@
 //! object join to the furthest one, and a [`Summary`] is a function of the *set* of joined facts, so webhooks may
 //! repeat and arrive in any order (F2, F3). This file must not know any provider's wire format.
 
+use crate::code;
+use crate::id::{OrderId, PaymentId};
 use crate::money::Currency;
 use serde::{Deserialize, Serialize};
 
@@ -299,9 +301,63 @@ pub struct OrderLinks {
     pub payment_reference: Option<String>,
 }
 
+/// Whose money a message is about, by its own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner<'a> {
+    /// An order of ours: it is named in a way that only we name orders.
+    Ours,
+    /// Whoever this payment belongs to; the provider knows more about it.
+    OfPayment(&'a str),
+    /// Nobody whom we could know.
+    Stranger,
+}
+
 impl OrderLinks {
-    /// Whether the message claims to be about an order of ours (a bare payment reference may be anybody's).
-    pub fn name_an_order(&self) -> bool {
-        self.order_id.is_some() || self.order_code.is_some() || self.payment_id.is_some() || self.client_reference.is_some()
+    /// Whose money the message is about, where codes of ours begin with this prefix. Other programs may take money through
+    /// the same account and write names of their own on it, so a name counts only in the form in which we give it.
+    pub fn owner(&self, code_prefix: &str) -> Owner<'_> {
+        let is_order_id = |text: &str| OrderId::parse(text).is_some_and(OrderId::is_version_7);
+        let is_ours = |text: &String| is_order_id(text) || code::parse_number(code_prefix, text).is_some();
+        let is_payment_id = |text: &String| PaymentId::parse(text).is_some_and(PaymentId::is_version_7);
+        let names = [&self.order_id, &self.order_code, &self.client_reference];
+        if names.into_iter().flatten().any(is_ours) || self.payment_id.as_ref().is_some_and(is_payment_id) {
+            return Owner::Ours;
+        }
+        self.payment_reference.as_deref().map_or(Owner::Stranger, Owner::OfPayment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+    const VERSION_4: &str = "6f1c9f0e-8b0a-4c43-9c1e-0d8d6d1f2b11";
+
+    #[test]
+    fn only_names_in_our_form_claim_an_order_of_ours() {
+        let nothing = OrderLinks::default;
+        let text = |text: &str| Some(text.to_owned());
+        for links in [
+            OrderLinks { order_id: text(OURS), ..nothing() },
+            OrderLinks { order_id: text("dh000123"), ..nothing() },
+            OrderLinks { order_code: text("DH000123"), ..nothing() },
+            OrderLinks { client_reference: text("DH1000000"), ..nothing() },
+            OrderLinks { client_reference: text("cart 7"), payment_id: text(OURS), ..nothing() },
+        ] {
+            assert_eq!(links.owner("DH"), Owner::Ours, "{links:?}");
+        }
+        for links in [
+            nothing(),
+            OrderLinks { order_id: text("10045"), client_reference: text("cart 7"), ..nothing() },
+            OrderLinks { order_id: text(VERSION_4), payment_id: text(VERSION_4), ..nothing() },
+            OrderLinks { order_code: text("XX000123"), payment_id: text("DH000123"), ..nothing() },
+        ] {
+            assert_eq!(links.owner("DH"), Owner::Stranger, "{links:?}");
+            let of_payment = OrderLinks { payment_reference: text("pi_1"), ..links };
+            assert_eq!(of_payment.owner("DH"), Owner::OfPayment("pi_1"));
+        }
+        let named = OrderLinks { order_code: text("DH000123"), payment_reference: text("pi_1"), ..nothing() };
+        assert_eq!(named.owner("DH"), Owner::Ours);
     }
 }

@@ -4,10 +4,12 @@
 //! event's own status decides little, because Stripe repeats and reorders what it sends; see [`crate::payment`].
 
 mod form;
+mod mode;
 mod parse;
 mod signature;
 
 pub use form::{Form, encode};
+pub use mode::Mode;
 pub use parse::{Event, Hint, Meaning, ParseFault, fact_from_dispute, fact_from_payment_intent, fact_from_refund, parse};
 pub use signature::{SIGNATURE_TOLERANCE_S, SignatureFault, sign, verify};
 

@@ -41,8 +41,11 @@ use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// The largest request body. Everything larger is refused before it is read.
+/// The largest request body.
 pub const BODY_MAX: usize = 256 * 1024;
+/// The largest body of a webhook: whatever a provider signed should be kept, however odd it is. Nothing larger than this is
+/// read of any request.
+pub const WEBHOOK_BODY_MAX: usize = 1024 * 1024;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -65,7 +68,7 @@ pub fn router(shared: Shared, extra: Router) -> Router {
     // Shed first, before anybody is looked up. Webhooks keep a share of their own: a flood of shoppers must not make a
     // provider give up.
     let api = api.route_layer(check.clone()).layer(share(settings.requests_max));
-    let webhooks = webhooks.route_layer(check).layer(share(settings.webhook_requests_max));
+    let webhooks = webhooks.route_layer(check).layer(DefaultBodyLimit::max(WEBHOOK_BODY_MAX)).layer(share(settings.webhook_requests_max));
     let mut routes = api.merge(webhooks).merge(Router::from(open()));
     if shared.catcher.is_some() {
         routes = routes.route("/dev/mail", get(dev::mail));
@@ -77,7 +80,7 @@ pub fn router(shared: Shared, extra: Router) -> Router {
         .merge(extra)
         .layer(tower_http::timeout::RequestBodyTimeoutLayer::new(Duration::from_millis(settings.body_timeout_ms)))
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(tower_http::limit::RequestBodyLimitLayer::new(BODY_MAX))
+        .layer(tower_http::limit::RequestBodyLimitLayer::new(WEBHOOK_BODY_MAX))
         .layer(middleware::from_fn_with_state(shared, limits::around))
         .layer(middleware::from_fn(leftover::drain))
 }

@@ -152,6 +152,7 @@ struct State {
     draws: u64,
     calls: Calls,
     injected: BTreeMap<(Verb, &'static str), u64>,
+    conflicts: u64,
 }
 
 /// A store around another store.
@@ -164,7 +165,7 @@ impl FaultyStore {
     /// Around this store; everything goes well until a script or odds say otherwise.
     pub fn new(inner: Arc<dyn Store>, seed: u64) -> Self {
         let (scripts, injected) = (BTreeMap::new(), BTreeMap::new());
-        let state = State { scripts, odds: Odds::default(), draws: seed, calls: Calls::default(), injected };
+        let state = State { scripts, odds: Odds::default(), draws: seed, calls: Calls::default(), injected, conflicts: 0 };
         Self { inner, state: Mutex::new(state) }
     }
 
@@ -203,6 +204,21 @@ impl FaultyStore {
     /// How many calls of a verb went wrong in this way; the length of a delay does not matter.
     pub fn injected_of(&self, verb: Verb, fault: Fault) -> u64 {
         self.state().injected.get(&(verb, name(fault))).copied().unwrap_or(0)
+    }
+
+    /// How many commits lost against a rival so far: really, not by injection. Whoever lost had decided on what the rival
+    /// was about to change, so the two overlapped.
+    pub fn conflicts(&self) -> u64 {
+        self.state().conflicts
+    }
+
+    /// Commits to the store itself.
+    async fn pass_on(&self, change: &Arc<Change>) -> Result<(), CommitError> {
+        let answer = self.inner.commit(change).await;
+        if matches!(answer, Err(CommitError::Conflict(_))) {
+            self.state().conflicts += 1;
+        }
+        answer
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -312,14 +328,14 @@ impl Store for FaultyStore {
             Some(Fault::UnknownLost) => Err(CommitError::Unknown("injected: not applied".to_owned())),
             Some(Fault::AnswerLost) => {
                 // A refusal is as lost as a success would be.
-                let _lost = self.inner.commit(change).await;
+                let _lost = self.pass_on(change).await;
                 Err(CommitError::Unknown("injected: the answer is lost".to_owned()))
             }
             Some(Fault::Delay(delay)) => {
                 tokio::time::sleep(delay).await;
-                self.inner.commit(change).await
+                self.pass_on(change).await
             }
-            None => self.inner.commit(change).await,
+            None => self.pass_on(change).await,
         }
     }
 

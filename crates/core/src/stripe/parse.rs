@@ -5,7 +5,7 @@
 //! lenient: unknown fields and types are skipped, older API versions accepted, and expandable fields may be an id or
 //! an object. This file must not look anything up; what an event does not say is a [`Hint`] for the caller to follow.
 
-use super::{WireError, from_wire};
+use super::{Mode, WireError, from_wire};
 use crate::money::Currency;
 use crate::payment::{DisputeProgress, Fact, FactKind, OrderLinks, PaymentProgress, Provider, RefundProgress};
 use serde_json::Value;
@@ -24,7 +24,7 @@ pub fn parse(body: &[u8]) -> Result<Event, ParseFault> {
         id: id.to_owned(),
         kind: kind.to_owned(),
         created_s: event.get("created").and_then(Value::as_i64).unwrap_or_default(),
-        livemode: event.get("livemode").and_then(Value::as_bool).unwrap_or_default(),
+        mode: event.get("livemode").and_then(Value::as_bool).map(Mode::of_livemode),
         object_id: text(object, "id").map(str::to_owned),
         meaning,
         links: links(kind, object),
@@ -40,14 +40,22 @@ pub struct Event {
     pub kind: String,
     /// When Stripe made it, in Unix seconds; 0 if it does not say. Too coarse to order or to deduplicate by.
     pub created_s: i64,
-    /// Whether real money moved.
-    pub livemode: bool,
+    /// Whether real money moved, if it says so.
+    pub mode: Option<Mode>,
     /// The object it is about (`pi_…`, `cs_…`, `ch_…`), if it names one.
     pub object_id: Option<String>,
     /// What it tells us.
     pub meaning: Meaning,
     /// Which order it may be about.
     pub links: OrderLinks,
+}
+
+impl Event {
+    /// Whether the event is certainly of the other mode than the key that we call Stripe with. Its money is then not what
+    /// our orders wait for. What does not say its mode is believed, or real money could be passed over.
+    pub fn is_of_other_mode(&self, key: Option<Mode>) -> bool {
+        matches!((self.mode, key), (Some(said), Some(ours)) if said != ours)
+    }
 }
 
 /// What an event tells us.
@@ -260,11 +268,12 @@ fn links(kind: &str, object: &Value) -> OrderLinks {
     }
 }
 
-/// Stripe's own limit on ids, and more than any of ours: longer text is nobody's reference.
-const TEXT_CHARS_MAX: usize = 255;
+/// Stripe's own limit on ids, and more than any of ours: longer text is nobody's reference. Bytes, because ids become keys.
+const TEXT_BYTES_MAX: usize = 255;
 
+/// A text that can be an id, a name or a status. Zero characters are refused, because not every store can keep them.
 fn text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
-    object.get(field)?.as_str().filter(|text| !text.is_empty() && text.chars().count() <= TEXT_CHARS_MAX)
+    object.get(field)?.as_str().filter(|text| !text.is_empty() && text.len() <= TEXT_BYTES_MAX && !text.contains('\0'))
 }
 
 fn require_text<'a>(object: &'a Value, field: &'static str) -> Result<&'a str, ParseFault> {

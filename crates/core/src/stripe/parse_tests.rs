@@ -79,8 +79,8 @@ fn minimal_events_mean_what_the_reference_says() {
         let event = read(&source).unwrap();
         assert_eq!((event.id.as_str(), event.object_id.as_deref(), &event.meaning, &event.links), (id, Some(object_id), &meaning, &links));
         assert_eq!(
-            (json!(event.kind), json!(event.created_s), json!(event.livemode)),
-            (source["type"].clone(), source["created"].clone(), json!(false))
+            (json!(event.kind), json!(event.created_s), event.mode),
+            (source["type"].clone(), source["created"].clone(), Some(Mode::Test))
         );
     }
 }
@@ -330,7 +330,30 @@ fn every_way_of_naming_an_order_is_read() {
     assert_eq!(links, expected);
     let strange =
         with(&object, &json!({"metadata": {"orderId": 7, "orderCode": "", "paymentId": "x".repeat(256)}, "client_reference_id": null}));
-    assert!(!read(&event("payment_intent.created", &strange)).unwrap().links.name_an_order());
+    assert_eq!(read(&event("payment_intent.created", &strange)).unwrap().links, OrderLinks::default());
+}
+
+#[test]
+fn texts_that_no_store_could_keep_are_refused() {
+    let object = json!({"id": "pi_1", "amount": 1, "currency": "vnd", "metadata": {"orderCode": "DH000001\u{0}"}});
+    assert_eq!(read(&event("payment_intent.created", &object)).unwrap().links, OrderLinks::default());
+    for strange in ["pi_\u{0}".to_owned(), "é".repeat(128)] {
+        let object = with(&object, &json!({"id": strange}));
+        assert_eq!(meaning("payment_intent.created", &object), Err(ParseFault::Missing { field: "id" }));
+        let event = with(&event("payment_intent.created", &object), &json!({"id": strange}));
+        assert_eq!(read(&event), Err(ParseFault::Missing { field: "id" }));
+    }
+    let longest = with(&object, &json!({"id": "é".repeat(127)}));
+    assert!(meaning("payment_intent.created", &longest).is_ok());
+}
+
+#[test]
+fn an_event_is_of_the_other_mode_only_if_both_say_so() {
+    let live = |livemode: &Value| read(&with(&event("plan.created", &json!({})), &json!({"livemode": livemode}))).unwrap();
+    assert!(live(&json!(true)).is_of_other_mode(Some(Mode::Test)) && live(&json!(false)).is_of_other_mode(Some(Mode::Live)));
+    assert!(!live(&json!(true)).is_of_other_mode(Some(Mode::Live)) && !live(&json!(false)).is_of_other_mode(Some(Mode::Test)));
+    assert!(!live(&json!(true)).is_of_other_mode(None), "the key does not say");
+    assert!(!live(&Value::Null).is_of_other_mode(Some(Mode::Live)), "the event does not say");
 }
 
 #[test]

@@ -168,7 +168,10 @@ pub(super) fn of_status(status: StatusCode) -> Option<Problem> {
     Some(match status {
         StatusCode::NOT_FOUND => Problem::new("not_found", "there is no such route"),
         StatusCode::METHOD_NOT_ALLOWED => Problem::new("method_not_allowed", "the route has no such method"),
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new("body_too_large", format!("a body has at most {} bytes", super::BODY_MAX)),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+            "body_too_large",
+            format!("a body has at most {} bytes, that of a webhook {}", super::BODY_MAX, super::WEBHOOK_BODY_MAX),
+        ),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::new("unsupported_media_type", "send application/json, not encoded"),
         StatusCode::REQUEST_TIMEOUT => Problem::new("unavailable", "the request took too long").retry_after(1),
         StatusCode::SERVICE_UNAVAILABLE => Problem::new("unavailable", "try again").retry_after(1),

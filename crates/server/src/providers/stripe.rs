@@ -16,7 +16,7 @@ use crate::config::StripeConfig;
 use ordermill_core::digest::Digest;
 use ordermill_core::id::{OrderId, PaymentId};
 use ordermill_core::money::Money;
-use ordermill_core::stripe::{Form, wire_amount};
+use ordermill_core::stripe::{Form, Mode, wire_amount};
 use ordermill_store::failpoint;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -88,6 +88,11 @@ impl StripeClient {
     /// Whether there is a key to call with.
     pub const fn is_configured(&self) -> bool {
         self.secret_key.is_some()
+    }
+
+    /// Whether the key works with real money, if it says so.
+    pub fn mode(&self) -> Option<Mode> {
+        Mode::of_key(self.secret_key.as_ref()?.expose_secret())
     }
 
     /// Makes a payment intent, or gets the one that an earlier attempt with the same key made.

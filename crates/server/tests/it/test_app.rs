@@ -16,11 +16,14 @@ use ordermill_core::account::Role;
 use ordermill_core::catalogue::ProductKind;
 use ordermill_core::contact::Email;
 use ordermill_core::event::Actor;
+use ordermill_core::inbox::{InboxEntry, InboxState};
 use ordermill_core::locale::Locale;
 use ordermill_core::money::Currency;
-use ordermill_store::Store;
+use ordermill_store::faulty::FaultyStore;
 use ordermill_store::postgres::throwaway;
-use secrecy::SecretString;
+use ordermill_store::{InboxQuery, Store};
+use reqwest::Method;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,6 +80,15 @@ impl Drop for Folder {
     }
 }
 
+/// What a node stands on.
+struct Node {
+    store: Arc<dyn Store>,
+    store_url: String,
+    folder: Arc<Folder>,
+    /// Another node's Stripe and its address; none for one of its own.
+    stripe: Option<(Arc<StripeSimulator>, String)>,
+}
+
 /// A whole ordermill.
 pub(crate) struct TestApp {
     pub(crate) app: Arc<App>,
@@ -106,21 +118,51 @@ impl TestApp {
             }
         };
         let store = ordermill_store::open(&store_url).await.expect("the store opens");
-        Self::start_with_settings(store, store_url, folder, set).await
+        Self::start_node(Node { store, store_url, folder, stripe: None }, set).await
     }
 
-    /// A second node on the same Postgres schema.
+    /// A second node on the same Postgres schema, with the same Stripe.
     pub(crate) async fn second_node(&self) -> Self {
         let store = ordermill_store::open(&self.store_url).await.expect("the store opens");
-        Self::start_with(store, self.store_url.clone(), Arc::clone(&self.folder)).await
+        self.second_node_with(store).await
+    }
+
+    async fn second_node_with(&self, store: Arc<dyn Store>) -> Self {
+        let stripe = Some((Arc::clone(&self.stripe), self.app.config.stripe.api_url.clone()));
+        let node = Node { store, store_url: self.store_url.clone(), folder: Arc::clone(&self.folder), stripe };
+        Self::start_node(node, |_| {}).await
     }
 
     /// On this store, which may be wrapped to misbehave.
     pub(crate) async fn start_with(store: Arc<dyn Store>, store_url: String, folder: Arc<Folder>) -> Self {
-        Self::start_with_settings(store, store_url, folder, |_| {}).await
+        Self::start_node(Node { store, store_url, folder, stripe: None }, |_| {}).await
     }
 
-    async fn start_with_settings(store: Arc<dyn Store>, store_url: String, folder: Arc<Folder>, set: impl FnOnce(&mut Config)) -> Self {
+    /// On a fresh store that fails when told to.
+    pub(crate) async fn start_faulty(backend: Backend, seed: u64) -> (Self, Arc<FaultyStore>) {
+        // The first app only makes the store's URL and schema.
+        let plain = Self::start(backend).await;
+        let folder = Arc::new(Folder::new());
+        let url = match backend {
+            Backend::Sqlite => format!("sqlite:{}", folder.0.join("ordermill.db").display()),
+            Backend::Postgres => plain.store_url.clone(),
+        };
+        let faulty = Self::faulty(&url, seed).await;
+        (Self::start_with(faulty.clone(), url, folder).await, faulty)
+    }
+
+    /// A second node on the same Postgres schema, with the same Stripe and a store that fails when told to.
+    pub(crate) async fn second_faulty_node(&self, seed: u64) -> (Self, Arc<FaultyStore>) {
+        let faulty = Self::faulty(&self.store_url, seed).await;
+        (self.second_node_with(faulty.clone()).await, faulty)
+    }
+
+    async fn faulty(store_url: &str, seed: u64) -> Arc<FaultyStore> {
+        Arc::new(FaultyStore::new(ordermill_store::open(store_url).await.expect("the store opens"), seed))
+    }
+
+    async fn start_node(node: Node, set: impl FnOnce(&mut Config)) -> Self {
+        let Node { store, store_url, folder, stripe } = node;
         // A second call in one process says so and changes nothing.
         drop(rustls::crypto::ring::default_provider().install_default());
         store.migrate().await.expect("the schema is brought up to date");
@@ -128,7 +170,10 @@ impl TestApp {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let stop = CancellationToken::new();
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
-        let (stripe, stripe_url) = start_stripe(&url, &http, &stop).await;
+        let (stripe, stripe_url) = match stripe {
+            Some(shared) => shared,
+            None => start_stripe(&url, &http, &stop).await,
+        };
         let mut config = config(&folder, &url, &stripe_url, &store_url);
         set(&mut config);
         let catcher = Catcher::new(None, Arc::new(SystemClock)).expect("a catcher");
@@ -229,6 +274,33 @@ impl TestApp {
     pub(crate) async fn webhook_raw(&self, header: &str, body: Vec<u8>) -> Answer {
         let request = self.http.post(self.at("/api/webhook/stripe")).header("stripe-signature", header).body(body);
         Answer::of(request.send().await.expect("an answer")).await
+    }
+
+    /// A payment intent that the simulated Stripe knows and that was paid, with this metadata. Its own event is on its way.
+    pub(crate) async fn paid_intent(&self, amount: i64, metadata: &[(&str, &str)]) -> String {
+        let amount = format!("amount={amount}&currency=vnd");
+        let form = metadata.iter().fold(amount, |form, (name, value)| format!("{form}&metadata[{name}]={value}"));
+        let made = self.at_stripe(Method::POST, "payment_intents", &form).await;
+        let id = made["id"].as_str().expect("an id").to_owned();
+        self.at_stripe(Method::POST, &format!("payment_intents/{id}/confirm"), "payment_method=pm_card_visa").await;
+        id
+    }
+
+    /// What the simulated Stripe answers to a request of its API.
+    pub(crate) async fn at_stripe(&self, method: Method, path: &str, form: &str) -> Value {
+        let stripe = &self.app.config.stripe;
+        let key = stripe.secret_key.as_ref().expect("a key").expose_secret();
+        let request = self.http.request(method, format!("{}/v1/{path}", stripe.api_url)).bearer_auth(key);
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form.to_owned());
+        let answer = Answer::of(request.send().await.expect("an answer")).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body
+    }
+
+    /// The received events in a state, newest first.
+    pub(crate) async fn inbox(&self, state: InboxState) -> Vec<InboxEntry> {
+        let query = InboxQuery { state: Some(state), cursor: None, limit: 200 };
+        self.app.store.inbox(&query).await.expect("the store answers").rows
     }
 
     pub(crate) async fn events(&self, order: &Answer) -> Vec<String> {

@@ -8,7 +8,7 @@ use ordermill_core::change::{AuditEntry, Change, Key, Row};
 use ordermill_core::digest::Digest;
 use ordermill_core::event::Actor;
 use ordermill_core::id::ChangeId;
-use ordermill_core::inbox::{InboxEntry, InboxState};
+use ordermill_core::inbox::{InboxEntry, InboxState, keep};
 use ordermill_core::job::{JobKey, NewJob, Payload, Queue};
 use ordermill_core::payment::Provider;
 use ordermill_core::refusal::Refusal;
@@ -21,6 +21,10 @@ use std::sync::Arc;
 const FIRST_RETRY_MS: i64 = 200;
 /// The longest provider event id that is believed.
 const EVENT_ID_MAX: usize = 255;
+/// Why an event that could be understood is in quarantine all the same.
+const TOO_LARGE: &str = "its body is too large to be kept whole";
+/// Why an event of the other mode moves nothing.
+pub(crate) const OTHER_MODE: &str = "it is of the other mode (test or live) than our key";
 
 /// What a webhook led to. All of these are a 2xx for the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,17 +67,20 @@ struct Incoming {
 
 impl Incoming {
     fn read(app: &App, body: &[u8]) -> Self {
-        let meaning = stripe::parse(body).map_err(|fault| fault.to_string());
+        let parsed = stripe::parse(body).map_err(|fault| fault.to_string());
         let digest = Digest::of(body);
-        let (event_id, kind) = match &meaning {
+        let (event_id, kind) = match &parsed {
             Ok(event) => (event.id.clone(), event.kind.clone()),
             Err(_) => named(body).unwrap_or_else(|| (format!("sha256:{digest}"), String::new())),
         };
+        let kept = keep(body, &digest);
+        // What is not kept whole could not be read again: a person must look at it, as at what cannot be understood.
+        let meaning = parsed.and_then(|event| if kept.is_whole { Ok(event) } else { Err(TOO_LARGE.to_owned()) });
         let entry = InboxEntry {
             provider: Provider::Stripe,
             event_id,
             kind,
-            body: String::from_utf8_lossy(body).into_owned(),
+            body: kept.text,
             body_digest: digest,
             state: InboxState::Quarantined,
             outcome: String::new(),
@@ -98,23 +105,33 @@ async fn store_event(app: &App, incoming: Incoming) -> Result<Receipt, Fault> {
     let change_id = app.change_id();
     failpoint::hit("inbox.before_commit").map_err(|fault| Fault::Unavailable(fault.to_string()))?;
     let Incoming { entry, meaning } = incoming;
-    match meaning {
-        Err(why) => store_as(app, entry, InboxState::Quarantined, &why, change_id).await,
-        Ok(event) => match event.meaning {
-            Meaning::Ignored => store_as(app, entry, InboxState::Unrelated, "this type moves nothing", change_id).await,
-            Meaning::Hint(_) => store_as(app, entry, InboxState::Reading, "asks us to read the object", change_id).await,
-            Meaning::Fact(fact) => {
-                let tidings = Tidings { fact, links: event.links };
-                match ingest(app, &tidings, &Companion::NewEntry(entry.clone()), change_id).await? {
-                    Ingested::Applied(_) => Ok(Receipt::Stored(InboxState::Applied)),
-                    Ingested::NoOrder => store_as(app, entry, InboxState::Waiting, "its order does not exist yet", change_id).await,
-                    Ingested::NotOurs => store_as(app, entry, InboxState::Unrelated, "it names nothing of ours", change_id).await,
-                    Ingested::Duplicate(found) => duplicate(app, entry, found, change_id).await,
-                    Ingested::LostLease => Err(Fault::Internal("a webhook holds no lease".to_owned())),
-                }
-            }
-        },
+    let event = match meaning {
+        Ok(event) => event,
+        Err(why) => return store_as(app, entry, InboxState::Quarantined, &why, change_id).await,
+    };
+    let is_of_other_mode = event.is_of_other_mode(app.stripe.mode());
+    match event.meaning {
+        _ if is_of_other_mode => store_as(app, entry, InboxState::Unrelated, OTHER_MODE, change_id).await,
+        Meaning::Ignored => store_as(app, entry, InboxState::Unrelated, "this type moves nothing", change_id).await,
+        Meaning::Hint(_) => store_as(app, entry, InboxState::Reading, "asks us to read the object", change_id).await,
+        Meaning::Fact(fact) => store_fact(app, entry, &Tidings { fact, links: event.links }, change_id).await,
     }
+}
+
+/// Stores an event with what it does to its order, or as one that has no order yet.
+async fn store_fact(app: &App, entry: InboxEntry, tidings: &Tidings, change_id: ChangeId) -> Result<Receipt, Fault> {
+    let (state, why) = match ingest(app, tidings, &Companion::NewEntry(entry.clone()), change_id).await {
+        Ok(Ingested::Applied(_)) => return Ok(Receipt::Stored(InboxState::Applied)),
+        Ok(Ingested::Duplicate(found)) => return duplicate(app, entry, found, change_id).await,
+        Ok(Ingested::LostLease) => return Err(Fault::Internal("a webhook holds no lease".to_owned())),
+        Ok(Ingested::NoOrder) => (InboxState::Waiting, "its order does not exist yet".to_owned()),
+        Ok(Ingested::OfUnknownPayment(_)) => (InboxState::Reading, "no order has its payment yet".to_owned()),
+        Ok(Ingested::NotOurs) => (InboxState::Unrelated, "it names nothing of ours".to_owned()),
+        // The order has no room for it, and sending it again would not make any: a person must see to it.
+        Err(Fault::Refused(refusal @ Refusal::TooLarge { .. })) => (InboxState::Quarantined, refusal.to_string()),
+        Err(fault) => return Err(fault),
+    };
+    store_as(app, entry, state, &why, change_id).await
 }
 
 /// Stores an event that moves no order now, with the job that will move it on if one is needed.

@@ -10,7 +10,7 @@ use ordermill_core::inbox::{InboxEntry, InboxState};
 use ordermill_core::job::Finish;
 use ordermill_core::order::Order;
 use ordermill_core::order::receive::{GoodsOutlook, receive};
-use ordermill_core::payment::{Fact, FactKind, OrderLinks};
+use ordermill_core::payment::{Fact, FactKind, OrderLinks, Owner};
 use ordermill_store::{CommitError, OrderRef};
 use std::sync::Arc;
 
@@ -43,6 +43,9 @@ pub enum Ingested {
     NoOrder,
     /// It is about nothing of ours.
     NotOurs,
+    /// It names nothing but this payment, which no order has: the provider knows whose it is, and the payment's own event
+    /// may still come.
+    OfUnknownPayment(String),
     /// The companion was there already: somebody else ingested the same event.
     Duplicate(Option<Box<Row>>),
     /// The job that brought it is no longer ours.
@@ -54,7 +57,11 @@ pub async fn ingest(app: &App, tidings: &Tidings, companion: &Companion, change_
     let mut outlook = GoodsOutlook::Hopeful;
     for _ in 0..DECISIONS {
         let Some(order) = find_order(app, tidings).await? else {
-            return Ok(if tidings.links.name_an_order() { Ingested::NoOrder } else { Ingested::NotOurs });
+            return Ok(match tidings.links.owner(&app.config.orders.code_prefix) {
+                Owner::Ours => Ingested::NoOrder,
+                Owner::OfPayment(reference) => Ingested::OfUnknownPayment(reference.to_owned()),
+                Owner::Stranger => Ingested::NotOurs,
+            });
         };
         let context = app.context(Actor::provider(tidings.fact.provider), change_id);
         let decided = receive(&order, &tidings.fact, outlook, context);
@@ -89,17 +96,18 @@ pub async fn ingest(app: &App, tidings: &Tidings, companion: &Companion, change_
     Err(Fault::Unavailable("the order is being changed by too many others".to_owned()))
 }
 
-/// By the payment's own reference first, then by what its metadata says.
+/// By the money object's own reference first, then by the payment it belongs to, then by what its metadata says.
 async fn find_order(app: &App, tidings: &Tidings) -> Result<Option<Order>, Fault> {
     let Tidings { fact, links } = tidings;
-    let reference = match fact.kind {
-        FactKind::Payment(_) => Some(fact.reference.clone()),
+    let payment = match fact.kind {
+        FactKind::Payment(_) => None,
         FactKind::Refund(_) | FactKind::Dispute(_) => links.payment_reference.clone(),
     };
+    let references = [Some(fact.reference.clone()), payment];
     let named = [&links.order_id, &links.order_code, &links.client_reference];
-    let by_reference = reference.map(|reference| OrderRef::Reference(fact.provider, reference));
+    let by_reference = references.into_iter().flatten().map(|reference| OrderRef::Reference(fact.provider, reference));
     let by_name = named.into_iter().flatten().filter_map(|name| orders::named(app, name));
-    for by in by_reference.into_iter().chain(by_name) {
+    for by in by_reference.chain(by_name) {
         if let Some(order) = app.store.order(&by).await? {
             return Ok(Some(order));
         }

@@ -35,8 +35,8 @@ impl Answer {
 
     /// 404 for an object in the path.
     pub(super) fn missing(kind: &str, id: &str) -> Self {
-        Self::error(404, "invalid_request_error", Some("resource_missing"), &format!("No such {kind}: '{id}'"))
-            .with("param", json!("intent"))
+        let param = if kind == "payment_intent" { "intent" } else { "id" };
+        Self::error(404, "invalid_request_error", Some("resource_missing"), &format!("No such {kind}: '{id}'")).with("param", json!(param))
     }
 
     /// A failure of Stripe's own.

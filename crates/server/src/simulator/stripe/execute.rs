@@ -14,13 +14,14 @@ use ordermill_core::digest::Digest;
 use ordermill_core::time::Timestamp;
 use serde_json::{Value, json};
 
-/// What is asked for, of payment intents so far.
+/// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Op {
     Create,
     Retrieve { id: String },
     Confirm { id: String },
     Cancel { id: String },
+    RetrieveCharge { id: String },
 }
 
 impl Op {
@@ -31,6 +32,7 @@ impl Op {
             Self::Retrieve { .. } => "payment_intents.retrieve",
             Self::Confirm { .. } => "payment_intents.confirm",
             Self::Cancel { .. } => "payment_intents.cancel",
+            Self::RetrieveCharge { .. } => "charges.retrieve",
         }
     }
 
@@ -38,8 +40,13 @@ impl Op {
     fn object_id(&self) -> &str {
         match self {
             Self::Create => "",
-            Self::Retrieve { id } | Self::Confirm { id } | Self::Cancel { id } => id,
+            Self::Retrieve { id } | Self::Confirm { id } | Self::Cancel { id } | Self::RetrieveCharge { id } => id,
         }
+    }
+
+    /// Whether it changes nothing, so that it needs no key.
+    pub(super) const fn is_reading(&self) -> bool {
+        matches!(self, Self::Retrieve { .. } | Self::RetrieveCharge { .. })
     }
 }
 
@@ -108,6 +115,11 @@ impl StripeSimulator {
             Op::Retrieve { id } => {
                 request.params.only(&[])?;
                 Err(Answer::object(find(ledger, id)?))
+            }
+            Op::RetrieveCharge { id } => {
+                request.params.only(&[])?;
+                let intent = ledger.intent_of_charge(id).ok_or_else(|| Answer::missing("charge", id))?;
+                Err(Answer::object(intents::charge(intent, id)))
             }
         }
     }

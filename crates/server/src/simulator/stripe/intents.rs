@@ -121,6 +121,24 @@ pub(super) fn cancel(mut intent: Value, params: &Params, fresh: &Fresh) -> Resul
     Ok(Performed { answer: Answer::object(intent.clone()), object: intent, event: Some("payment_intent.canceled") })
 }
 
+/// `GET /v1/charges/{id}`: the intent's last attempt, as far as anybody asks for it.
+pub(super) fn charge(intent: &Value, id: &str) -> Value {
+    let is_paid = intent.get("status").and_then(Value::as_str) == Some("succeeded");
+    json!({
+        "id": id,
+        "object": "charge",
+        "amount": intent["amount"],
+        "amount_refunded": 0,
+        "currency": intent["currency"],
+        "livemode": false,
+        "metadata": intent["metadata"],
+        "paid": is_paid,
+        "payment_intent": intent["id"],
+        "refunded": false,
+        "status": if is_paid { "succeeded" } else { "failed" },
+    })
+}
+
 fn succeed(mut intent: Value, fresh: &Fresh) -> Performed {
     let amount = intent.get("amount").cloned();
     set(

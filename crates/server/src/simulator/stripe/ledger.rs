@@ -68,6 +68,11 @@ impl Ledger {
         self.objects.get(id)
     }
 
+    /// The intent whose last attempt this charge was.
+    pub(super) fn intent_of_charge(&self, charge: &str) -> Option<&Value> {
+        self.objects.values().find(|object| object.get("latest_charge").and_then(Value::as_str) == Some(charge))
+    }
+
     pub(super) fn remembered(&self, key: &str, now: Timestamp) -> Option<&Remembered> {
         self.keys.get(key).filter(|known| now.ms_since(known.at) < KEY_WINDOW_MS)
     }

@@ -38,6 +38,7 @@ pub(super) fn router(simulator: Arc<StripeSimulator>) -> Router {
         .route("/v1/payment_intents/{id}", get(retrieve_intent))
         .route("/v1/payment_intents/{id}/confirm", post(confirm_intent))
         .route("/v1/payment_intents/{id}/cancel", post(cancel_intent))
+        .route("/v1/charges/{id}", get(retrieve_charge))
         .route("/_mode", post(set_mode))
         .fallback(unknown_url)
         .method_not_allowed_fallback(unknown_url)
@@ -84,6 +85,10 @@ async fn cancel_intent(
     form: Result<Bytes, BytesRejection>,
 ) -> Response {
     simulator.serve(Op::Cancel { id }, &headers, form).await
+}
+
+async fn retrieve_charge(State(simulator): Simulator, Path(id): Path<String>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    simulator.serve(Op::RetrieveCharge { id }, &headers, Ok(query.unwrap_or_default().into())).await
 }
 
 async fn unknown_url(method: Method, uri: Uri) -> Response {
@@ -142,8 +147,7 @@ impl StripeSimulator {
         self.authorise(headers)?;
         let form = form.map_err(|_| Answer::error(400, "invalid_request_error", None, "Invalid request: the body cannot be read."))?;
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
-        let is_reading = matches!(op, Op::Retrieve { .. });
-        let key = text("idempotency-key").filter(|_| !is_reading).map(str::to_owned);
+        let key = text("idempotency-key").filter(|_| !op.is_reading()).map(str::to_owned);
         if key.as_ref().is_some_and(|key| key.chars().count() > KEY_CHARS_MAX) {
             return Err(Answer::error(400, "invalid_request_error", None, "Idempotency keys have up to 255 characters."));
         }

@@ -1,6 +1,6 @@
 //! F18–F20: effects that happened although nobody heard, on Stripe and in mail.
 
-use crate::test_app::{Answer, Backend, Folder, TestApp, on_both_stores, paid_event};
+use crate::test_app::{Answer, Backend, TestApp, on_both_stores, paid_event};
 use ordermill::app::payments::intent::KEY_AGE_MS_MAX;
 use ordermill::mail::{Behaviour, Scripted};
 use ordermill::simulator::stripe::Mode;
@@ -9,9 +9,8 @@ use ordermill_core::change::{EffectState, Key, Row};
 use ordermill_core::id::OrderId;
 use ordermill_core::job::{DeadLetter, JobKey, Queue};
 use ordermill_core::order::intent::create_intent_key;
-use ordermill_store::faulty::{Fault, FaultyStore, Verb};
-use ordermill_store::{ClaimTarget, DeadLetterQuery, OrderRef, Store};
-use std::sync::Arc;
+use ordermill_store::faulty::{Fault, Verb};
+use ordermill_store::{ClaimTarget, DeadLetterQuery, OrderRef};
 use std::time::Duration;
 
 on_both_stores! {
@@ -23,24 +22,9 @@ on_both_stores! {
     f14_a_webhook_before_the_intent_is_attached_pays_the_order;
 }
 
-/// On a fresh store that fails when told to.
-async fn start_faulty(backend: Backend) -> (TestApp, Arc<FaultyStore>) {
-    // The first app only makes the store's URL and schema.
-    let plain = TestApp::start(backend).await;
-    let folder = Arc::new(Folder::new());
-    let url = match backend {
-        Backend::Sqlite => format!("sqlite:{}", folder.0.join("ordermill.db").display()),
-        Backend::Postgres => plain.store_url.clone(),
-    };
-    let inner = ordermill_store::open(&url).await.expect("the store opens");
-    let faulty = Arc::new(FaultyStore::new(inner, 1));
-    let store: Arc<dyn Store> = faulty.clone();
-    (TestApp::start_with(store, url, folder).await, faulty)
-}
-
 /// I7: the mail went out, the commit that says so did not come about.
 async fn f18_a_mail_whose_confirmation_is_lost_is_sent_again_under_its_own_id(backend: Backend) {
-    let (app, faulty) = start_faulty(backend).await;
+    let (app, faulty) = TestApp::start_faulty(backend, 1).await;
     let product = app.product("CUP", 25_000, 9).await;
     let order = app.order(&app.customer("an@example.com").await, &product, 1, "bank_transfer").await;
     app.webhook(&paid_event("evt_1", &order)).await;

@@ -1,10 +1,8 @@
 //! F33–F35: a store whose answers get lost. (Its own crash tests stand beside the stores.)
 
-use crate::test_app::{Backend, Folder, TestApp, on_both_stores, order_body, paid_event};
-use ordermill_store::Store;
-use ordermill_store::faulty::{Fault, FaultyStore, Odds, Verb};
+use crate::test_app::{Backend, TestApp, on_both_stores, order_body, paid_event};
+use ordermill_store::faulty::{Fault, Odds, Verb};
 use serde_json::json;
-use std::sync::Arc;
 
 on_both_stores! {
     f33_an_order_whose_commit_answer_was_lost_is_placed_once_and_said_so;
@@ -14,22 +12,9 @@ on_both_stores! {
     the_hot_path_keeps_its_budget;
 }
 
-async fn start_faulty(backend: Backend) -> (TestApp, Arc<FaultyStore>) {
-    let plain = TestApp::start(backend).await;
-    let folder = Arc::new(Folder::new());
-    let url = match backend {
-        Backend::Sqlite => format!("sqlite:{}", folder.0.join("ordermill.db").display()),
-        Backend::Postgres => plain.store_url.clone(),
-    };
-    let inner = ordermill_store::open(&url).await.expect("the store opens");
-    let faulty = Arc::new(FaultyStore::new(inner, 7));
-    let store: Arc<dyn Store> = faulty.clone();
-    (TestApp::start_with(store, url, folder).await, faulty)
-}
-
 /// I1, I14: never a wrong 409.
 async fn f33_an_order_whose_commit_answer_was_lost_is_placed_once_and_said_so(backend: Backend) {
-    let (app, faulty) = start_faulty(backend).await;
+    let (app, faulty) = TestApp::start_faulty(backend, 7).await;
     let product = app.product("CUP", 25_000, 1).await;
     let token = app.customer("an@example.com").await;
     app.get("/api/products", "").await;
@@ -43,7 +28,7 @@ async fn f33_an_order_whose_commit_answer_was_lost_is_placed_once_and_said_so(ba
 }
 
 async fn f33_a_webhook_whose_commit_answer_was_lost_is_applied_once(backend: Backend) {
-    let (app, faulty) = start_faulty(backend).await;
+    let (app, faulty) = TestApp::start_faulty(backend, 7).await;
     let product = app.product("CUP", 25_000, 5).await;
     let order = app.order(&app.customer("an@example.com").await, &product, 1, "bank_transfer").await;
     for fault in [Fault::AnswerLost, Fault::UnknownLost] {
@@ -56,7 +41,7 @@ async fn f33_a_webhook_whose_commit_answer_was_lost_is_applied_once(backend: Bac
 
 /// I0: whatever was acknowledged is there; whatever was not is there once or not at all.
 async fn f35_a_store_that_often_fails_loses_nothing(backend: Backend) {
-    let (app, faulty) = start_faulty(backend).await;
+    let (app, faulty) = TestApp::start_faulty(backend, 7).await;
     let product = app.product("CUP", 25_000, 1_000).await;
     let token = app.customer("an@example.com").await;
     faulty.set_odds(Odds { unavailable: 100, unknown_lost: 50, answer_lost: 50, ..Odds::default() });
@@ -86,7 +71,7 @@ async fn f35_a_store_that_often_fails_loses_nothing(backend: Backend) {
 }
 
 async fn f39_a_store_that_takes_no_writes_still_reads(backend: Backend) {
-    let (app, faulty) = start_faulty(backend).await;
+    let (app, faulty) = TestApp::start_faulty(backend, 7).await;
     let product = app.product("CUP", 25_000, 5).await;
     let token = app.customer("an@example.com").await;
     let order = app.order(&token, &product, 1, "bank_transfer").await;
@@ -101,7 +86,7 @@ async fn f39_a_store_that_takes_no_writes_still_reads(backend: Backend) {
 
 /// architecture.md §2: at most one read (the session, when it is not remembered), one commit.
 async fn the_hot_path_keeps_its_budget(backend: Backend) {
-    let (app, faulty) = start_faulty(backend).await;
+    let (app, faulty) = TestApp::start_faulty(backend, 7).await;
     let (cup, tee) = (app.product("CUP", 25_000, 1_000).await, app.product("TEE", 90_000, 1_000).await);
     let token = app.customer("an@example.com").await;
     let mut body = order_body(&cup, 1, "bank_transfer");
