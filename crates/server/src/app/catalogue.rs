@@ -111,7 +111,7 @@ pub struct NewProduct {
 
 /// Adds a product with its first stock, unless its sku exists: then the existing one is returned as it is.
 pub async fn add_product(app: &App, new: NewProduct, actor: Actor) -> Result<Product, Fault> {
-    let (product, change) = first_stock(app, new, actor);
+    let (product, change) = first_stock(app, new, &actor);
     match commit(app, &Arc::new(change)).await {
         Ok(()) => {}
         Err(CommitError::Conflict(conflict)) => match conflict.existing(&Key::Sku(product.sku.clone())) {
@@ -125,7 +125,7 @@ pub async fn add_product(app: &App, new: NewProduct, actor: Actor) -> Result<Pro
 }
 
 /// The change that makes a product with its first stock.
-fn first_stock(app: &App, new: NewProduct, actor: Actor) -> (Product, Change) {
+fn first_stock(app: &App, new: NewProduct, actor: &Actor) -> (Product, Change) {
     let NewProduct { sku, title, kind, url, unit_amount, currency, stock } = new;
     let product = Product { id: app.product_id(), sku, title, kind, url, unit_amount, currency, is_active: true, version: 1 };
     let mut change = Change::new(app.change_id());
@@ -134,6 +134,6 @@ fn first_stock(app: &App, new: NewProduct, actor: Actor) -> (Product, Change) {
         change.stock.push(StockMove { key, available_delta: stock, reserved_delta: 0, cause });
     }
     change.insert(Row::Product(product.clone()));
-    change.insert(Row::Audit(edit::audit(app, &actor, "product.added", &product.sku, format!("{stock} in stock"))));
+    change.insert(Row::Audit(edit::audit(app, actor, "product.added", &product.sku, format!("{stock} in stock"))));
     (product, change)
 }

@@ -163,7 +163,7 @@ pub static SETTINGS: &[Setting] = &[
         section: "server",
         key: "connections_max",
         preset: Preset::Value("4096"),
-        doc: "Connections at once.",
+        doc: "Connections at once; then the one that has waited longest for its client gives way to a new one.",
         field: Field::Count(|config| &mut config.server.connections_max, 1..=CONNECTIONS_MAX),
     },
     Setting {

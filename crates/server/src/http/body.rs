@@ -3,8 +3,9 @@
 
 use super::problem::Problem;
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use bytes::Bytes;
+use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 
 /// A JSON body of this shape, and the bytes it came as.
@@ -61,8 +62,14 @@ fn check_headers(request: &Request) -> Result<(), Problem> {
 /// The raw body.
 pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| {
-        super::problem::of_status(rejection.status()).unwrap_or_else(|| Problem::new("malformed_body", "the body could not be read"))
+        // The layers in between wrap the limit's error, so the status alone does not tell (a body in chunks has no length).
+        let status = if is_too_large(&rejection) { StatusCode::PAYLOAD_TOO_LARGE } else { rejection.status() };
+        super::problem::of_status(status).unwrap_or_else(|| Problem::new("malformed_body", "the body could not be read"))
     })
+}
+
+fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<LengthLimitError>() || error.source().is_some_and(is_too_large)
 }
 
 /// The value in a body. Zero characters are refused here, because not every store can keep them.

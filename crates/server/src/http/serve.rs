@@ -1,27 +1,37 @@
-//! Our own accept loop: a header time limit (slow clients are cut off), a cap on connections, and a drain. The framework's
-//! own loop has none of these.
+//! Our own accept loop: a header time limit, a cap on connections that slow clients cannot keep for themselves, an end for
+//! those who take nothing of their answers, and a drain. The framework's own loop has none of these.
+
+mod stall;
+mod waiting;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use stall::Stream;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+use waiting::{Place, Waiting};
 
 /// How long the loop rests when the machine has no file handles left (F40): it must neither spin nor die.
 const REST: Duration = Duration::from_millis(50);
 
+/// How long a new client waits for a free slot before the one that has waited longest gives way.
+const PATIENCE: Duration = Duration::from_millis(2);
+
 /// How a listener treats its clients.
 #[derive(Debug, Clone, Copy)]
 pub struct ListenLimits {
-    /// Connections at once; further ones wait in the kernel.
+    /// Connections at once. A further one takes the place of the one that has waited longest for its client; when every
+    /// one is being served, it waits in the kernel.
     pub connections_max: usize,
     /// How long a client may take to send its headers.
     pub header_timeout: Duration,
@@ -32,11 +42,12 @@ pub struct ListenLimits {
 /// Serves until `stop`, then lets open requests end.
 pub async fn serve(listener: TcpListener, router: Router, limits: ListenLimits, stop: CancellationToken) {
     let slots = Arc::new(Semaphore::new(limits.connections_max.max(1)));
+    let waiting = Arc::new(Waiting::default());
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener, &slots, &waiting) => accepted,
         };
         let (stream, slot) = match accepted {
             Ok(accepted) => accepted,
@@ -49,16 +60,15 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ListenLimits, 
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection without TCP_NODELAY");
         }
-        let service = TowerToHyperService::new(router.clone().map_request(|request: Request<Incoming>| request.map(axum::body::Body::new)));
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_timeout)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
+        let place = Waiting::join(&waiting);
+        let connection = connect(stream, &router, &place, limits, &graceful);
         tokio::spawn(async move {
             let _slot = slot;
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended badly");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended badly");
+                },
+                () = place.gives_way() => tracing::debug!("a connection that waited gave way to a new one"),
             }
         });
     }
@@ -71,8 +81,38 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ListenLimits, 
     }
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
+/// The connection, which says of itself when it waits for its client and when it is served.
+fn connect(
+    stream: TcpStream,
+    router: &Router,
+    place: &Arc<Place>,
+    limits: ListenLimits,
+    graceful: &GracefulShutdown,
+) -> impl Future<Output = hyper::Result<()>> + use<> {
+    let (router, place) = (router.clone(), Arc::clone(place));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (router, place) = (router.clone(), Arc::clone(&place));
+        async move {
+            place.serve();
+            let response = router.oneshot(request.map(Body::new)).await;
+            place.wait();
+            response
+        }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .serve_connection(TokioIo::new(Stream::new(stream)), service);
+    graceful.watch(connection)
+}
+
+/// The next client and its slot. The client comes first: only when there is one must somebody give way.
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>, waiting: &Waiting) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let (stream, _) = listener.accept().await?;
-    Ok((stream, slot))
+    loop {
+        if let Ok(slot) = tokio::time::timeout(PATIENCE, Arc::clone(slots).acquire_owned()).await {
+            return Ok((stream, slot.map_err(io::Error::other)?));
+        }
+        waiting.send_longest_away();
+    }
 }

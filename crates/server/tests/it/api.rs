@@ -4,6 +4,7 @@ mod access;
 mod accounts;
 mod carts;
 mod commands;
+mod hostile;
 mod operators;
 mod orders;
 mod products;

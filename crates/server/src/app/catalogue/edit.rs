@@ -37,7 +37,7 @@ pub struct Edited {
 }
 
 /// Adds a product with its first stock.
-pub async fn create(app: &App, new: NewProduct, actor: Actor, request: Option<RequestKey>) -> Result<Edited, Fault> {
+pub async fn create(app: &App, new: NewProduct, actor: &Actor, request: Option<RequestKey>) -> Result<Edited, Fault> {
     let (product, mut change) = first_stock(app, new, actor);
     if let Some(request) = request {
         request.remember(&mut change, product.id, app.now());

@@ -48,13 +48,13 @@ pub(in crate::http) struct CreateProductRequest {
     #[schema(max_length = 1000)]
     url: Option<String>,
     /// In minor units.
-    #[schema(minimum = 0, maximum = 999999999999_i64)]
+    #[schema(minimum = 0, maximum = 999_999_999_999_i64)]
     unit_amount: i64,
     /// ISO 4217; the shop's currency when left out.
     #[schema(pattern = "^[A-Z]{3}$")]
     currency: Option<String>,
     /// How many there are to begin with.
-    #[schema(minimum = 0, maximum = 1000000000)]
+    #[schema(minimum = 0, maximum = 1_000_000_000)]
     stock: Option<i64>,
 }
 
@@ -64,7 +64,7 @@ pub(in crate::http) struct CreateProductRequest {
 pub(in crate::http) struct ChangeProductRequest {
     #[schema(min_length = 1, max_length = 300)]
     title: String,
-    #[schema(minimum = 0, maximum = 999999999999_i64)]
+    #[schema(minimum = 0, maximum = 999_999_999_999_i64)]
     unit_amount: i64,
     /// Whether it may be ordered.
     active: bool,
@@ -75,7 +75,7 @@ pub(in crate::http) struct ChangeProductRequest {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::http) struct AdjustStockRequest {
     /// Not 0.
-    #[schema(minimum = -1000000000, maximum = 1000000000)]
+    #[schema(minimum = -1_000_000_000, maximum = 1_000_000_000)]
     delta: i64,
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
@@ -108,7 +108,7 @@ pub(in crate::http) async fn create(
         currency: Currency::parse(&currency).ok_or_else(|| invalid("currency", "an ISO 4217 code such as VND"))?,
         stock,
     };
-    let made = catalogue::create(&shared.app, new, operator.actor(), repeatable.request_key(&raw)).await?;
+    let made = catalogue::create(&shared.app, new, &operator.actor(), repeatable.request_key(&raw)).await?;
     Ok(respond(StatusCode::CREATED, &made))
 }
 
