@@ -61,6 +61,12 @@ macro_rules! on_both_stores {
 }
 pub(crate) use on_both_stores;
 
+/// The Python that has the packages of `scripts/test`.
+#[expect(clippy::disallowed_methods, reason = "tests have no configuration to be told by")]
+pub(crate) fn python() -> String {
+    std::env::var("ORDERMILL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+}
+
 /// A folder that is gone at the end.
 pub(crate) struct Folder(pub(crate) PathBuf);
 

@@ -1,10 +1,10 @@
 //! Clients that mean no good, or are just slow: raw bytes on the socket (F51, F52), and slow ones in numbers.
 
 use crate::test_app::{Backend, TestApp, on_both_stores};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 on_both_stores! {
     requests_that_two_servers_would_read_differently_are_refused;

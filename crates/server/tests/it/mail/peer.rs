@@ -72,7 +72,7 @@ impl Peer {
         std::fs::write(folder.join("peer.pem"), made.pem).unwrap();
         std::fs::write(folder.join("peer.key"), made.key_pem).unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/smtp_peer.py");
-        let python = python();
+        let python = crate::test_app::python();
         let mut process = Command::new(&python)
             .arg(script)
             .arg("--certificate")
@@ -135,11 +135,6 @@ pub(super) enum Scripted<'a> {
     Hang,
     Drop,
     StoreThenDrop,
-}
-
-#[expect(clippy::disallowed_methods, reason = "tests have no configuration to be told by")]
-fn python() -> String {
-    std::env::var("ORDERMILL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 
 impl Drop for Peer {

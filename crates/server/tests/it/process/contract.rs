@@ -3,7 +3,7 @@
 //! no body of another shape, no hostile request let through, no route open that says it is not.
 
 use super::server::Settings;
-use crate::test_app::Folder;
+use crate::test_app::{Folder, python};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -24,7 +24,8 @@ async fn the_server_does_what_its_description_says() {
     let settings = Settings::new(folder.0.join("data"), folder.0.join("server.log"));
     let server = settings.start_ready().await;
     let login = json!({ "email": "admin@example.com", "password": "ordermill-dev" });
-    let answer = reqwest::Client::new().post(settings.url("/api/users/login")).json(&login).send().await.expect("an answer");
+    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
+    let answer = http.post(settings.url("/api/users/login")).json(&login).send().await.expect("an answer");
     let session: Value = answer.json().await.expect("JSON");
     let token = session["token"].as_str().unwrap_or_else(|| panic!("no token: {session}"));
 
@@ -44,6 +45,5 @@ async fn the_server_does_what_its_description_says() {
 
 /// The program beside the Python of the tests.
 fn schemathesis() -> PathBuf {
-    let python = std::env::var("ORDERMILL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    PathBuf::from(python).with_file_name("st")
+    PathBuf::from(python()).with_file_name("st")
 }
