@@ -45,6 +45,16 @@ impl Scope {
     }
 }
 
+/// What every secret begins with: whoever finds one in a log or a repository knows what it opens.
+pub const PREFIX: &str = "omk_live_";
+/// How many characters of a secret are shown: the prefix and seven of 43 that are random.
+const SHOWN_CHARACTERS: usize = 16;
+
+/// The part of a secret that people may see.
+pub fn shown_part(secret: &str) -> String {
+    secret.chars().take(SHOWN_CHARACTERS).collect()
+}
+
 /// A key. The secret itself was shown once and is never stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
@@ -71,6 +81,12 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
+    /// The key taken back, from now on and for ever.
+    #[must_use]
+    pub fn revoked(&self, now: Timestamp) -> Self {
+        Self { revoked_at: Some(self.revoked_at.unwrap_or(now)), version: self.version.saturating_add(1), ..self.clone() }
+    }
+
     /// Whether it opens anything now: neither taken back nor past its time.
     pub fn is_usable(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|expires_at| now < expires_at)
@@ -87,7 +103,7 @@ mod tests {
         ApiKey {
             id: ApiKeyId::new(1, [1; 10]),
             secret: Digest::of(b"secret"),
-            shown: "om_live_3fk2".to_owned(),
+            shown: shown_part("omk_live_3fk2uVw_the-rest-stays-unknown"),
             name: "kho".to_owned(),
             scopes: BTreeSet::from([Scope::OrdersRead]),
             created_by: Actor::operator("lan"),
@@ -108,6 +124,12 @@ mod tests {
     }
 
     #[test]
+    fn little_of_a_secret_is_shown() {
+        assert_eq!(key().shown, "omk_live_3fk2uVw");
+        assert!(key().shown.starts_with(PREFIX));
+    }
+
+    #[test]
     fn a_key_opens_until_its_time_is_over() {
         assert!(key().is_usable(NOW));
         let limited = ApiKey { expires_at: Some(NOW), ..key() };
@@ -117,7 +139,8 @@ mod tests {
 
     #[test]
     fn a_key_that_was_taken_back_opens_nothing() {
-        let revoked = ApiKey { revoked_at: Some(NOW), expires_at: Some(NOW.plus_ms(60_000)), ..key() };
+        let revoked = ApiKey { expires_at: Some(NOW.plus_ms(60_000)), ..key() }.revoked(NOW);
+        assert_eq!((revoked.version, revoked.revoked(NOW.plus_ms(9)).revoked_at), (2, Some(NOW)), "the first time stands");
         assert!(!revoked.is_usable(NOW) && !revoked.is_usable(NOW.plus_ms(-1)));
     }
 }

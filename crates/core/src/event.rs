@@ -3,7 +3,7 @@
 //! Event data holds ids and amounts, never e-mail addresses, phone numbers, postal addresses or links, so that erasing
 //! a person touches only accounts and orders. Adding a field keeps `v`; any other change raises it.
 
-use crate::id::{OrderId, UserId};
+use crate::id::{ApiKeyId, OrderId, UserId};
 use crate::payment::Provider;
 use crate::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -135,6 +135,11 @@ impl Actor {
     /// A signed-in member of staff.
     pub fn staff(id: UserId) -> Self {
         Self(format!("staff:{id}"))
+    }
+
+    /// A program that speaks for its own people.
+    pub fn api_key(id: ApiKeyId) -> Self {
+        Self(format!("api_key:{id}"))
     }
 
     /// A provider that told us something.

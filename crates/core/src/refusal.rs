@@ -123,6 +123,15 @@ pub enum Refusal {
     /// Somebody has this e-mail address already.
     #[error("this e-mail address already has an account")]
     EmailTaken,
+    /// Nobody whom a platform may order for: no such account, or one of another role.
+    #[error("there is no {role} with this id")]
+    StudentNotFound {
+        /// What the account was said to be.
+        role: &'static str,
+    },
+    /// Nobody would be left who may do everything.
+    #[error("this is the last admin: make another one first")]
+    LastAdmin,
     /// Wrong e-mail or password; which of the two is not said.
     #[error("the e-mail address or the password is wrong")]
     InvalidCredentials,
@@ -159,6 +168,8 @@ impl Refusal {
             Self::VersionMismatch { .. } => "version_mismatch",
             Self::PaymentAlreadySucceeded => "payment_already_succeeded",
             Self::EmailTaken => "email_taken",
+            Self::StudentNotFound { .. } => "student_not_found",
+            Self::LastAdmin => "last_admin",
             Self::InvalidCredentials => "invalid_credentials",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::TooLarge { .. } => "too_large",

@@ -2,6 +2,7 @@
 //! so that one seed replays a whole run. No type of the HTTP framework may enter this module or its parts.
 
 pub mod accounts;
+pub mod api_keys;
 pub mod cart;
 pub mod catalogue;
 pub mod commit;
@@ -10,6 +11,7 @@ pub mod jobs;
 pub mod orders;
 pub mod payments;
 
+mod audit;
 mod environment;
 mod fault;
 
@@ -20,7 +22,7 @@ use crate::config::Config;
 use crate::mail::{Mailer, Templates};
 use crate::providers::stripe::StripeClient;
 use ordermill_core::event::Actor;
-use ordermill_core::id::{AuditId, ChangeId, OrderId, PaymentId, ProductId, UserId};
+use ordermill_core::id::{ApiKeyId, AuditId, ChangeId, OrderId, PaymentId, ProductId, UserId};
 use ordermill_core::order::Context;
 use ordermill_core::route::Routing;
 use ordermill_core::time::Timestamp;
@@ -47,6 +49,8 @@ pub struct App {
     pub passwords: accounts::PasswordHasher,
     /// Who is signed in, for a few seconds.
     pub sessions: accounts::SessionCache,
+    /// Whose keys were seen, for a few seconds.
+    pub keys: api_keys::KeyCache,
     /// What is for sale, at most two seconds old.
     pub catalogue: catalogue::CatalogueCache,
     /// Numbers reserved for this process.
@@ -81,6 +85,7 @@ impl App {
         Arc::new(Self {
             passwords: accounts::PasswordHasher::new(Arc::clone(&parts.randomness)),
             sessions: accounts::SessionCache::default(),
+            keys: api_keys::KeyCache::default(),
             catalogue: catalogue::CatalogueCache::default(),
             numbers: orders::NumberBlock::default(),
             metrics: crate::http::metrics::Metrics::default(),
@@ -117,6 +122,11 @@ impl App {
     /// A fresh account id.
     pub fn user_id(&self) -> UserId {
         UserId::new(self.now().unix_ms(), self.random())
+    }
+
+    /// A fresh id of an API key.
+    pub fn api_key_id(&self) -> ApiKeyId {
+        ApiKeyId::new(self.now().unix_ms(), self.random())
     }
 
     /// A fresh product id.

@@ -18,6 +18,7 @@ pub mod metrics;
 mod openapi;
 pub mod operations;
 mod orders;
+mod platform;
 mod problem;
 mod products;
 pub mod serve;
@@ -102,6 +103,8 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(orders::events))
         .routes(routes!(orders::commands::set_status))
         .routes(routes!(orders::commands::cancel))
+        .routes(routes!(platform::create))
+        .routes(routes!(platform::payment))
         .merge(admin::router())
 }
 

@@ -1,13 +1,14 @@
 //! Notes what the provider calls an order's payment, and what the customer's browser needs to pay it.
 //! This file must not call the provider.
 
-use super::Order;
 use super::edit::{Context, Edit};
+use super::{Order, OrderStatus, PaymentMethod};
 use crate::change::{Change, Effect, EffectState, PaymentRow, Row};
 use crate::digest::Digest;
 use crate::event::EventKind;
 use crate::id::{OrderId, PaymentId};
 use crate::payment::{Fact, FactKind, PaymentProgress, Provider};
+use crate::refusal::Refusal;
 use serde_json::json;
 
 /// The effect "make a payment intent".
@@ -30,6 +31,20 @@ pub struct Intent {
     pub reference: String,
     /// What the customer's browser needs.
     pub client_secret: Option<String>,
+}
+
+/// Whether the order still waits for money by card.
+pub fn may_pay_by_card(order: &Order) -> Result<(), Refusal> {
+    if order.summary().is_settled {
+        return Err(Refusal::PaymentAlreadySucceeded);
+    }
+    if order.status != OrderStatus::Pending {
+        return Err(Refusal::IllegalTransition { from: order.status, allowed: Vec::new() });
+    }
+    match order.payment.method {
+        PaymentMethod::Stripe => Ok(()),
+        other => Err(Refusal::invalid("order", format!("it is paid by {}, so it has no payment intent", other.name()))),
+    }
 }
 
 /// Attaches the intent to the order. `None` when the order has it already.

@@ -132,7 +132,7 @@ pub async fn find_user(app: &App, email: &Email) -> Result<Option<User>, Fault> 
 }
 
 /// Accounts made by `dev` never open a production server.
-fn may_sign_in(app: &App, user: &User) -> bool {
+pub(super) fn may_sign_in(app: &App, user: &User) -> bool {
     !user.is_dev || app.config.mode == Mode::Dev
 }
 

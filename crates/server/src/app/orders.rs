@@ -3,6 +3,7 @@
 mod command;
 mod numbers;
 mod place;
+pub mod platform;
 
 pub use super::idempotency::RequestKey;
 pub use command::{Commanded, command};

@@ -4,13 +4,14 @@
 use super::Shared;
 use super::identity::{Caller, LocalOperator};
 use super::problem::Problem;
-use crate::app::accounts;
+use crate::app::{accounts, api_keys};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ordermill_core::account::Role;
+use ordermill_core::api_key::{PREFIX, Scope};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum Access {
     Staff,
     /// Admins and the local operator.
     Admin,
+    /// Programs, by an API key with this scope. No account, of whatever role, and no key anywhere else.
+    Key(Scope),
 }
 
 impl Access {
@@ -36,11 +39,18 @@ impl Access {
             Self::Account => "account",
             Self::Staff => "staff",
             Self::Admin => "admin",
+            Self::Key(_) => "key",
         }
+    }
+
+    /// What an API key needs for it.
+    pub const fn scope(self) -> Option<Scope> {
+        if let Self::Key(scope) = self { Some(scope) } else { None }
     }
 
     const fn lets_in(self, role: Role) -> bool {
         match self {
+            Self::Key(_) => false,
             Self::Public | Self::Signature | Self::Account => true,
             Self::Staff => role.is_staff(),
             Self::Admin => matches!(role, Role::Admin),
@@ -50,6 +60,9 @@ impl Access {
 
 /// Every route of the API with its method, sorted by path.
 pub const ROUTES: &[(&str, &str, Access)] = &[
+    ("GET", "/api/admin/api-keys", Access::Admin),
+    ("POST", "/api/admin/api-keys", Access::Admin),
+    ("DELETE", "/api/admin/api-keys/{id}", Access::Admin),
     ("GET", "/api/admin/dead-letters", Access::Staff),
     ("GET", "/api/admin/dead-letters/{key}", Access::Staff),
     ("POST", "/api/admin/dead-letters/{key}/redrive", Access::Staff),
@@ -73,6 +86,8 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("POST", "/api/orders/{order}/cancel", Access::Account),
     ("GET", "/api/orders/{order}/events", Access::Account),
     ("PUT", "/api/orders/{order}/status", Access::Staff),
+    ("POST", "/api/platform/orders", Access::Key(Scope::OrdersCreate)),
+    ("POST", "/api/platform/orders/{order}/payment", Access::Key(Scope::OrdersCreate)),
     ("GET", "/api/products", Access::Public),
     ("POST", "/api/products", Access::Staff),
     ("GET", "/api/products/{id}", Access::Public),
@@ -125,15 +140,30 @@ async fn admit(shared: &Shared, parts: &Parts) -> Result<Option<Caller>, Problem
                 return Ok(Some(Caller::Local(name.clone())));
             }
         }
+        Access::Key(scope) => return admit_key(shared, parts, scope).await.map(Some),
         Access::Account => {}
     }
     let token = bearer(&parts.headers).ok_or_else(Problem::unauthenticated)?;
+    if token.starts_with(PREFIX) {
+        return Err(Problem::new("unauthenticated", "an API key opens only the routes that ask for one"));
+    }
     let user = accounts::authenticate(&shared.app, token).await?.ok_or_else(Problem::unauthenticated)?;
     match access {
         _ if access.lets_in(user.role) => Ok(Some(Caller::Account(Box::new(user)))),
         Access::Admin => Err(Problem::new("forbidden", "only an admin may do this")),
         _ => Err(Problem::new("forbidden", "this account is not staff")),
     }
+}
+
+/// The program that asks, where only programs may.
+async fn admit_key(shared: &Shared, parts: &Parts, scope: Scope) -> Result<Caller, Problem> {
+    let no_key = || Problem::new("unauthenticated", "send Authorization: Bearer with an API key (omk_live_…)");
+    let secret = bearer(&parts.headers).filter(|token| token.starts_with(PREFIX)).ok_or_else(no_key)?;
+    let key = api_keys::authenticate(&shared.app, secret).await?.ok_or_else(no_key)?;
+    if !key.scopes.contains(&scope) {
+        return Err(Problem::new("forbidden", format!("this API key has no scope {}", scope.name())));
+    }
+    Ok(Caller::Key(Box::new(key)))
 }
 
 /// A method that no route has is the router's to refuse; a route that is not in the table must not answer.

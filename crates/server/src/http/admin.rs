@@ -2,6 +2,7 @@
 //! each act. Every route asks for staff; what is more dangerous asks for an admin.
 
 mod check;
+mod keys;
 mod people;
 mod queues;
 mod received;
@@ -34,6 +35,8 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
         .routes(routes!(received::list))
         .routes(routes!(received::replay))
         .routes(routes!(people::create))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
         .routes(routes!(check::fsck))
 }
 

@@ -4,8 +4,9 @@ use super::identity::Caller;
 use super::problem::Problem;
 use crate::app::idempotency::RequestKey;
 use axum::extract::{FromRequestParts, MatchedPath};
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
 use ordermill_core::digest::Digest;
 
 /// What of a request, besides its body, says whether another one is a copy of it.
@@ -36,6 +37,14 @@ impl Repeatable {
     pub(super) fn request_key(&self, body: &[u8]) -> Option<RequestKey> {
         self.key.map(|key| RequestKey { key, fingerprint: fingerprint(&self.method, &self.path, body) })
     }
+}
+
+/// The answer, marked when an earlier copy of the request did the work.
+pub(super) fn answered(mut response: Response, is_replay: bool) -> Response {
+    if is_replay {
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    response
 }
 
 /// The key, unquoted or as a quoted structured-field string.

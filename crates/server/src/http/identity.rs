@@ -5,6 +5,7 @@ use super::problem::Problem;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use ordermill_core::account::User;
+use ordermill_core::api_key::ApiKey;
 use ordermill_core::event::Actor;
 
 /// Somebody whom the table of access let in.
@@ -14,6 +15,8 @@ pub(super) enum Caller {
     Account(Box<User>),
     /// A person at the command line of the machine.
     Local(String),
+    /// A program.
+    Key(Box<ApiKey>),
 }
 
 impl Caller {
@@ -22,6 +25,7 @@ impl Caller {
         match self {
             Self::Account(user) => user.id.uuid().as_bytes().to_vec(),
             Self::Local(name) => format!("local:{name}").into_bytes(),
+            Self::Key(key) => key.id.uuid().as_bytes().to_vec(),
         }
     }
 }
@@ -29,21 +33,28 @@ impl Caller {
 /// A signed-in account of any role.
 pub(super) struct SignedIn(pub(super) User);
 
+/// A program that speaks for its own people.
+pub(super) struct Program(ApiKey);
+
+impl Program {
+    /// Who goes into the timeline.
+    pub(super) fn actor(&self) -> Actor {
+        Actor::api_key(self.0.id)
+    }
+}
+
 /// A person at the command line of the machine: the request came over the control socket or from this very process.
 /// Only those two put it on a request.
 #[derive(Debug, Clone)]
 pub struct LocalOperator(pub String);
 
 /// Somebody who may see and move other people's orders: staff, an admin, or the local operator.
-pub(super) struct Operator(Caller);
+pub(super) struct Operator(Actor);
 
 impl Operator {
     /// Who goes into the audit trail.
     pub(super) fn actor(&self) -> Actor {
-        match &self.0 {
-            Caller::Account(user) => Actor::staff(user.id),
-            Caller::Local(name) => Actor::operator(name),
-        }
+        self.0.clone()
     }
 }
 
@@ -63,9 +74,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         match parts.extensions.remove::<Caller>() {
-            Some(Caller::Account(user)) if !user.role.is_staff() => Err(unchecked(parts)),
-            Some(caller) => Ok(Self(caller)),
-            None => Err(unchecked(parts)),
+            Some(Caller::Account(user)) if user.role.is_staff() => Ok(Self(Actor::staff(user.id))),
+            Some(Caller::Local(name)) => Ok(Self(Actor::operator(&name))),
+            _ => Err(unchecked(parts)),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Program {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        match parts.extensions.remove::<Caller>() {
+            Some(Caller::Key(key)) => Ok(Self(*key)),
+            _ => Err(unchecked(parts)),
         }
     }
 }

@@ -4,7 +4,10 @@ use super::problem::Problem;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use ordermill_core::time::Timestamp;
+use ordermill_store::Page;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 /// How many rows a list returns unless told otherwise.
 pub(super) const LIMIT_DEFAULT: usize = 20;
@@ -21,6 +24,25 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
         let query = axum::extract::Query::from_request_parts(parts, state).await;
         let refused = |rejection: axum::extract::rejection::QueryRejection| Problem::new("invalid_request", rejection.body_text());
         query.map(|axum::extract::Query(query)| Self(query)).map_err(refused)
+    }
+}
+
+/// Which page of a list without filters.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PageQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<usize>,
+    /// The `nextCursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl PageQuery {
+    /// The page in the store's words.
+    pub(super) fn into_page(self) -> Result<Page<()>, Problem> {
+        Ok(Page { rows: Vec::new(), cursor: self.cursor, limit: page_limit(self.limit)? })
     }
 }
 

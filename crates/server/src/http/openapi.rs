@@ -50,6 +50,9 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     components.schemas.insert("Problem".to_owned(), ProblemBody::schema());
     let token = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     components.security_schemes.insert("token".to_owned(), token.into());
+    let about = "An API key, `omk_live_…`. It opens only the routes that name it, and those with its scopes.";
+    let key = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about)).build());
+    components.security_schemes.insert("apiKey".to_owned(), key.into());
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             if let Some(access) = access::of(method, path) {
@@ -76,10 +79,15 @@ fn complete_operation(operation: &mut Operation, access: Access) {
     let responses = &mut operation.responses.responses;
     responses.insert("4XX".to_owned(), problem("Refused: `code` says why, and nothing was changed."));
     responses.entry("503".to_owned()).or_insert_with(|| problem("Not now: sending the same request again makes sense."));
-    if !matches!(access, Access::Public | Access::Signature) {
-        operation.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
-    }
+    operation.security = match access {
+        Access::Public | Access::Signature => None,
+        Access::Account | Access::Staff | Access::Admin => Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]),
+        Access::Key(scope) => Some(vec![SecurityRequirement::new("apiKey", [scope.name()])]),
+    };
     let extensions = operation.extensions.get_or_insert_with(Extensions::default);
+    if let Some(scope) = access.scope() {
+        extensions.insert("x-scope".to_owned(), json!(scope.name()));
+    }
     extensions.insert("x-access".to_owned(), json!(access.name()));
 }
 

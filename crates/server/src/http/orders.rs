@@ -5,6 +5,7 @@ mod render;
 mod request;
 
 pub(super) use render::{EventBody, OrderBody, Timeline};
+pub(super) use request::check_takes_cards;
 
 use super::Shared;
 use super::body::Json;
@@ -58,7 +59,7 @@ pub(super) async fn create_at_the_old_address(
 
 async fn place(shared: &Shared, user: &User, repeatable: &Repeatable, body: Json<CreateRequest>) -> Result<Response, Problem> {
     let request = repeatable.request_key(&body.raw);
-    let ordered = body.value.into_ordered(&shared.app)?;
+    let ordered = body.value.into_ordered(&shared.app, user)?;
     let placed = orders::place(&shared.app, user, ordered, request).await?;
     let mut response = (StatusCode::CREATED, Answer(OrderBody::of(&shared.app, &placed.order))).into_response();
     if placed.is_replay {

@@ -12,6 +12,14 @@ pub(super) fn checked_text(path: &str, text: &str, characters_max: usize) -> Res
     Ok(text.to_owned())
 }
 
+/// The same for what must be said, in one line.
+pub(super) fn needed_line(path: &str, text: &str, characters_max: usize) -> Result<String, Problem> {
+    match checked_text(path, text, characters_max)? {
+        text if text.is_empty() || text.contains('\n') => Err(invalid(path, "one line, and not empty")),
+        text => Ok(text),
+    }
+}
+
 /// A member that does not say what it must.
 pub(super) fn invalid(path: &str, message: &str) -> Problem {
     Problem::new("invalid_request", format!("{path}: {message}")).at(path, message)

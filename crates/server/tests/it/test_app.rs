@@ -3,6 +3,7 @@
 //! so, so that every test decides what happens when.
 
 use ordermill::app::accounts::{self, Registration};
+use ordermill::app::api_keys::{self, NewKey};
 use ordermill::app::catalogue::{self, NewProduct};
 use ordermill::app::{App, Parts, SystemClock, SystemRandomness};
 use ordermill::config::{Config, Mode, StoreUrl};
@@ -13,6 +14,7 @@ use ordermill::mail::{Catcher, Templates};
 use ordermill::simulator::stripe::{SimulatorSettings, StripeSimulator};
 use ordermill::worker;
 use ordermill_core::account::Role;
+use ordermill_core::api_key::Scope;
 use ordermill_core::catalogue::ProductKind;
 use ordermill_core::contact::Email;
 use ordermill_core::event::Actor;
@@ -247,6 +249,17 @@ impl TestApp {
             is_dev: false,
         };
         accounts::register(&self.app, registration).await.expect("an account").token
+    }
+
+    /// An API key with these scopes; returns the secret.
+    pub(crate) async fn api_key(&self, scopes: &[Scope]) -> String {
+        let new = NewKey { name: "platform".to_owned(), scopes: scopes.iter().copied().collect(), expires_at: None };
+        api_keys::create(&self.app, new, &Actor::system(), None).await.expect("a key").secret.expect("its secret")
+    }
+
+    /// The id of whoever has this token.
+    pub(crate) async fn id_of(&self, token: &str) -> String {
+        self.get("/api/users/me", token).await.text("/id")
     }
 
     /// Orders a quantity of one product.

@@ -32,6 +32,8 @@ pub struct Ordered {
     pub wanted: Wanted,
     /// Whether it orders what is in its cart, which is empty afterwards.
     pub is_cart: bool,
+    /// Who goes into the timeline: the customer, or a program that orders for them.
+    pub placed_by: Actor,
 }
 
 /// Places an order for an account.
@@ -50,7 +52,7 @@ pub async fn place(app: &App, user: &User, ordered: Ordered, request: Option<Req
 }
 
 async fn decide_and_commit(app: &App, user: &User, ordered: Ordered, request: Option<RequestKey>) -> Result<Placed, Fault> {
-    let Ordered { mut wanted, is_cart } = ordered;
+    let Ordered { mut wanted, is_cart, placed_by } = ordered;
     let change_id = app.change_id();
     for _ in 0..DECISIONS {
         let cart = if is_cart { Some(cart::of(app, user.id).await?) } else { None };
@@ -59,7 +61,7 @@ async fn decide_and_commit(app: &App, user: &User, ordered: Ordered, request: Op
         }
         let products = catalogue::products(app).await?;
         let terms = terms(app).await?;
-        let context = app.context(Actor::customer(user.id), change_id);
+        let context = app.context(placed_by.clone(), change_id);
         let decided = match &cart {
             Some(cart) if cart.lines.is_empty() => Err(Refusal::CartEmpty),
             _ => ordermill_core::order::place::place(&wanted, customer(user), &terms, |id| products.get(id), context),

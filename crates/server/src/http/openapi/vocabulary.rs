@@ -2,12 +2,13 @@
 //! the document by itself.
 
 use ordermill_core::account::Role;
+use ordermill_core::api_key::Scope;
 use ordermill_core::catalogue::ProductKind;
 use ordermill_core::inbox::InboxState;
 use ordermill_core::locale::Locale;
 use ordermill_core::order::{OrderStatus, PaymentMethod};
 use ordermill_core::payment::{PaymentStatus, Provider};
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, Type};
 
 fn one_of<const N: usize>(words: [&'static str; N]) -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
@@ -35,6 +36,15 @@ pub(in crate::http) fn product_kind() -> Object {
 
 pub(in crate::http) fn role() -> Object {
     one_of(Role::ALL.map(Role::name))
+}
+
+pub(in crate::http) fn scope() -> Object {
+    one_of(Scope::ALL.map(Scope::name))
+}
+
+/// At least one scope.
+pub(in crate::http) fn scopes() -> Array {
+    ArrayBuilder::new().items(scope()).min_items(Some(1)).unique_items(true).build()
 }
 
 pub(in crate::http) fn locale() -> Object {

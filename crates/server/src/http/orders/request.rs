@@ -5,7 +5,9 @@ use crate::app::orders::Ordered;
 use crate::http::openapi::vocabulary;
 use crate::http::problem::Problem;
 use crate::http::text::{checked_text, invalid};
+use ordermill_core::account::User;
 use ordermill_core::change::MAX_LINES;
+use ordermill_core::event::Actor;
 use ordermill_core::id::ProductId;
 use ordermill_core::order::place::Wanted;
 use ordermill_core::order::{Address, PaymentMethod};
@@ -72,14 +74,14 @@ struct AddressRequest {
 
 impl CreateRequest {
     /// The request in the domain's words.
-    pub(super) fn into_ordered(self, app: &App) -> Result<Ordered, Problem> {
+    pub(super) fn into_ordered(self, app: &App, user: &User) -> Result<Ordered, Problem> {
         let is_cart = self.products.is_none();
         let products = self.products.unwrap_or_default();
         if products.len() > MAX_LINES {
             return Err(Refusal::TooManyLines { max: MAX_LINES, found: products.len() }.into());
         }
-        if self.payment_method == PaymentMethod::Stripe && !app.stripe.is_configured() {
-            return Err(Problem::new("payment_method_unavailable", "card payments are not set up here"));
+        if self.payment_method == PaymentMethod::Stripe {
+            check_takes_cards(app)?;
         }
         let bank = &app.config.sepay;
         let has_account = bank.bank_bin.is_some() && bank.account_number.is_some();
@@ -97,8 +99,14 @@ impl CreateRequest {
             shipping_address: self.shipping_address.map(check_address).transpose()?,
             note: self.note.map(|note| checked_text("note", &note, NOTE_MAX)).transpose()?,
         };
-        Ok(Ordered { wanted, is_cart })
+        Ok(Ordered { wanted, is_cart, placed_by: Actor::customer(user.id) })
     }
+}
+
+/// Refuses where cards are not set up.
+pub(in crate::http) fn check_takes_cards(app: &App) -> Result<(), Problem> {
+    let refused = || Problem::new("payment_method_unavailable", "card payments are not set up here");
+    if app.stripe.is_configured() { Ok(()) } else { Err(refused()) }
 }
 
 fn check_address(address: AddressRequest) -> Result<Address, Problem> {

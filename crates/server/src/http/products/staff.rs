@@ -9,7 +9,7 @@ use crate::http::identity::Operator;
 use crate::http::list::word;
 use crate::http::openapi::vocabulary;
 use crate::http::problem::Problem;
-use crate::http::text::{checked_text, invalid};
+use crate::http::text::{invalid, needed_line};
 use crate::http::version::{if_match, with_etag};
 use axum::Json as Answer;
 use axum::extract::{Path, State};
@@ -100,8 +100,8 @@ pub(in crate::http) async fn create(
     }
     let currency = request.currency.unwrap_or_else(|| shared.app.config.orders.currency.to_string());
     let new = NewProduct {
-        sku: needed_text("sku", &request.sku, SKU_MAX)?,
-        title: needed_text("title", &request.title, TITLE_MAX)?,
+        sku: needed_line("sku", &request.sku, SKU_MAX)?,
+        title: needed_line("title", &request.title, TITLE_MAX)?,
         kind,
         url: request.url.map(|url| checked_url(&url)).transpose()?,
         unit_amount: checked_amount(request.unit_amount)?,
@@ -128,7 +128,7 @@ pub(in crate::http) async fn change(
 ) -> Result<Response, Problem> {
     let request = body.value;
     let edit = ProductEdit {
-        title: needed_text("title", &request.title, TITLE_MAX)?,
+        title: needed_line("title", &request.title, TITLE_MAX)?,
         unit_amount: checked_amount(request.unit_amount)?,
         is_active: request.active,
     };
@@ -152,7 +152,7 @@ pub(in crate::http) async fn adjust_stock(
     if delta == 0 || !(-DELTA_MAX..=DELTA_MAX).contains(&delta) {
         return Err(invalid("delta", "not 0, and at most 1000000000 up or down"));
     }
-    let reason = needed_text("reason", &reason, REASON_MAX)?;
+    let reason = needed_line("reason", &reason, REASON_MAX)?;
     let request = repeatable.request_key(&raw);
     let edited = catalogue::adjust_stock(&shared.app, parse_id(&id)?, delta, &reason, &operator.actor(), request).await?;
     Ok(respond(StatusCode::OK, &edited))
@@ -171,19 +171,12 @@ fn parse_id(text: &str) -> Result<ProductId, Problem> {
     ProductId::parse(text).ok_or_else(|| Problem::new("not_found", "there is no such product"))
 }
 
-fn needed_text(path: &str, text: &str, characters_max: usize) -> Result<String, Problem> {
-    match checked_text(path, text, characters_max)? {
-        text if text.is_empty() || text.contains('\n') => Err(invalid(path, "one line, and not empty")),
-        text => Ok(text),
-    }
-}
-
 fn checked_amount(amount: i64) -> Result<i64, Problem> {
     if (0..=MAX_TOTAL).contains(&amount) { Ok(amount) } else { Err(invalid("unitAmount", &format!("between 0 and {MAX_TOTAL}"))) }
 }
 
 fn checked_url(text: &str) -> Result<String, Problem> {
-    let text = needed_text("url", text, URL_MAX)?;
+    let text = needed_line("url", text, URL_MAX)?;
     let is_web = reqwest::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if is_web { Ok(text) } else { Err(invalid("url", "an http:// or https:// address")) }
 }

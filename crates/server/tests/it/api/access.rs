@@ -4,49 +4,70 @@
 use crate::test_app::{Backend, TestApp, on_both_stores};
 use ordermill::http::access::{Access, ROUTES};
 use ordermill_core::account::Role;
+use ordermill_core::api_key::Scope;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 on_both_stores! {
     every_route_lets_in_whom_the_table_says;
     another_customers_order_is_not_there;
 }
 
-/// Everybody there is; the roles with their tokens, and whoever has none or a wrong one.
+/// What somebody shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shows {
+    /// Nothing, or what nobody made.
+    Nothing,
+    /// The session of an account.
+    Session(Role),
+    /// An API key with one scope.
+    Key(Scope),
+}
+
+/// Everybody there is.
 struct People {
-    tokens: Vec<(&'static str, Option<Role>, String)>,
+    all: Vec<(String, Shows, String)>,
 }
 
 impl People {
     async fn of(app: &TestApp) -> Self {
-        let mut tokens = vec![("anonymous", None, String::new()), ("a forger", None, "not-a-token".to_owned())];
-        tokens.push(("customer A", Some(Role::Customer), app.customer("a@example.com").await));
-        tokens.push(("customer B", Some(Role::Customer), app.customer("b@example.com").await));
-        for role in [Role::Student, Role::Staff, Role::Admin] {
-            tokens.push((role.name(), Some(role), app.account(&format!("{}@example.com", role.name()), role).await));
+        let mut all = vec![("anonymous".to_owned(), Shows::Nothing, String::new())];
+        for forged in ["not-a-token", "omk_live_not-a-key"] {
+            all.push((format!("a forger with {forged}"), Shows::Nothing, forged.to_owned()));
         }
-        Self { tokens }
+        all.push(("customer A".to_owned(), Shows::Session(Role::Customer), app.customer("a@example.com").await));
+        for role in Role::ALL {
+            let token = app.account(&format!("{}@example.com", role.name()), role).await;
+            all.push((role.name().to_owned(), Shows::Session(role), token));
+        }
+        for scope in Scope::ALL {
+            all.push((format!("a key with {}", scope.name()), Shows::Key(scope), app.api_key(&[scope]).await));
+        }
+        Self { all }
     }
 }
 
 /// What the table says must come back, as far as access goes.
-fn expected(access: Access, role: Option<Role>) -> Option<StatusCode> {
-    match (access, role) {
-        (Access::Public | Access::Signature, _) | (Access::Account, Some(_)) => None,
-        (_, None) => Some(StatusCode::UNAUTHORIZED),
-        (Access::Staff, Some(role)) => (!role.is_staff()).then_some(StatusCode::FORBIDDEN),
-        (Access::Admin, Some(role)) => (role != Role::Admin).then_some(StatusCode::FORBIDDEN),
+fn expected(access: Access, shows: Shows) -> Option<StatusCode> {
+    match (access, shows) {
+        (Access::Public | Access::Signature, _) | (Access::Account, Shows::Session(_)) => None,
+        (Access::Key(needed), Shows::Key(scope)) => (scope != needed).then_some(StatusCode::FORBIDDEN),
+        (Access::Staff, Shows::Session(role)) => (!role.is_staff()).then_some(StatusCode::FORBIDDEN),
+        (Access::Admin, Shows::Session(role)) => (role != Role::Admin).then_some(StatusCode::FORBIDDEN),
+        (Access::Key(_), _) | (_, Shows::Nothing | Shows::Key(_)) => Some(StatusCode::UNAUTHORIZED),
     }
 }
 
 async fn every_route_lets_in_whom_the_table_says(backend: Backend) {
     let app = TestApp::start(backend).await;
     let people = People::of(&app).await;
+    let mut asked = BTreeSet::new();
     for (method, route, access) in ROUTES {
         let path = route.replace("{order}", "DH999999").replace("{id}", "none").replace("{key}", "email:none:1");
         let path = path.replace("{provider}", "stripe").replace("{event}", "evt_none").replace("{scope}", "none");
         assert!(!path.contains('{'), "{route}: a parameter that this test does not fill");
-        for (who, role, token) in &people.tokens {
+        for (who, shows, token) in &people.all {
             let method = Method::from_bytes(method.as_bytes()).expect("a method");
             let mut request = app.http.request(method.clone(), app.at(&path));
             if !token.is_empty() {
@@ -58,13 +79,29 @@ async fn every_route_lets_in_whom_the_table_says(backend: Backend) {
             }
             let status = request.send().await.expect("an answer").status();
             let about = format!("{who}: {method} {path} answered {status}");
-            match expected(*access, *role) {
+            match expected(*access, *shows) {
                 Some(refused) => assert_eq!(status, refused, "{about}"),
                 None => assert!(!matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), "{about}"),
             }
             assert!(status.as_u16() < 500, "{about}");
+            asked.insert((method.as_str().to_lowercase(), (*route).to_owned(), who.clone()));
         }
     }
+    let missing = not_asked(&app, &people, &asked).await;
+    assert!(missing.is_empty(), "nobody asked these: {missing:?}");
+}
+
+/// Every route that the server says it has, times everybody, less what was asked.
+async fn not_asked(app: &TestApp, people: &People, asked: &BTreeSet<(String, String, String)>) -> Vec<(String, String, String)> {
+    let document = app.get("/openapi.json", "").await.body;
+    let routes = document["paths"].as_object().expect("paths").iter();
+    let routes: Vec<_> =
+        routes.flat_map(|(path, item)| item.as_object().expect("methods").keys().map(move |method| (method, path))).collect();
+    assert!(routes.len() >= ROUTES.len(), "the document has {} routes, the table {}", routes.len(), ROUTES.len());
+    let all = routes
+        .iter()
+        .flat_map(|(method, path)| people.all.iter().map(move |(who, _, _)| ((*method).clone(), (*path).clone(), who.clone())));
+    all.filter(|combination| !asked.contains(combination)).collect()
 }
 
 async fn another_customers_order_is_not_there(backend: Backend) {
