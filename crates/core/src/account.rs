@@ -5,6 +5,7 @@ use crate::contact::{Email, Phone};
 use crate::digest::Digest;
 use crate::id::UserId;
 use crate::locale::Locale;
+use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -66,12 +67,33 @@ pub struct User {
     pub locale: Locale,
     /// The push token of the person's device.
     pub fcm_token: Option<String>,
+    /// Counts how often every session was ended at once. Sessions and one-time tokens carry the number that stood here when
+    /// they began, and are good only as long as it stands: a comparison that no two clocks can disagree about.
+    #[serde(default)]
+    pub generation: i64,
     /// Made by `ordermill dev`: such a row must never open a production server.
     pub is_dev: bool,
     /// When it registered.
     pub created_at: Timestamp,
     /// Counts the writes of this row, from 1.
     pub version: i64,
+}
+
+impl User {
+    /// The account in another role. Somebody must be left who may do everything.
+    pub fn with_role(&self, role: Role, is_last_admin: bool) -> Result<Self, Refusal> {
+        if is_last_admin && self.role == Role::Admin && role != Role::Admin {
+            return Err(Refusal::LastAdmin);
+        }
+        Ok(Self { role, version: self.version.saturating_add(1), ..self.clone() })
+    }
+
+    /// The account with another password. Whoever was signed in by the old one is so no longer.
+    #[must_use]
+    pub fn with_password(&self, password_hash: String) -> Self {
+        let (generation, version) = (self.generation.saturating_add(1), self.version.saturating_add(1));
+        Self { password_hash, generation, version, ..self.clone() }
+    }
 }
 
 /// A signed-in device. The token itself is never stored, only its digest.
@@ -85,6 +107,9 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// The generation that its account had when the password was checked.
+    #[serde(default)]
+    pub generation: i64,
     /// Begun by `ordermill dev`.
     pub is_dev: bool,
 }

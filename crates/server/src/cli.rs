@@ -2,6 +2,7 @@
 //! (over the control socket of a running server, else in this process), so there is one implementation of each act.
 //! This module and its parts alone may print, and use `anyhow`.
 
+mod audit;
 mod bench;
 mod boot;
 mod client;
@@ -10,6 +11,7 @@ mod demo;
 mod dev;
 mod fsck;
 mod inbox;
+mod keys;
 mod logging;
 mod migrate;
 mod node;
@@ -105,9 +107,15 @@ enum Command {
     /// Send a really signed webhook to a running server
     #[command(subcommand)]
     TestWebhook(webhook::Command),
-    /// Make accounts
+    /// Make and look after accounts
     #[command(subcommand)]
     User(users::Command),
+    /// Make and revoke API keys
+    #[command(subcommand)]
+    Key(keys::Command),
+    /// Look at what people did
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Check every invariant of the store, reading only; exits 1 on a violation
     Fsck,
     /// Check the settings
@@ -187,6 +195,8 @@ async fn run(cli: Cli, output: &Output) -> Outcome {
         Command::Inbox(command) => inbox::run(global, command, output).await,
         Command::TestWebhook(command) => webhook::run(global, command, output).await,
         Command::User(command) => users::run(global, command, output).await,
+        Command::Key(command) => keys::run(global, command, output).await,
+        Command::Audit(command) => audit::run(global, command, output).await,
         Command::Fsck => fsck::run(global, output).await,
         Command::Config(command) => config_command::run(global, &command, output),
         Command::Openapi => {

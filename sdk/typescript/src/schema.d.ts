@@ -4,6 +4,64 @@
  */
 
 export interface paths {
+    "/api/admin/api-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * API keys, newest first
+         * @description Those that were revoked among them, for the audit trail names them.
+         */
+        get: operations["getApiAdminApiKeys"];
+        put?: never;
+        /** Make an API key */
+        post: operations["postApiAdminApiKeys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/api-keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an API key
+         * @description It opens nothing from now on; on other nodes within five seconds.
+         */
+        delete: operations["deleteApiAdminApiKeysId"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What people did, latest first */
+        get: operations["getApiAdminAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/admin/dead-letters": {
         parameters: {
             query?: never;
@@ -198,10 +256,68 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Accounts, newest first */
+        get: operations["getApiAdminUsers"];
         put?: never;
         /** Make an account */
         post: operations["postApiAdminUsers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/users/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One account */
+        get: operations["getApiAdminUsersId"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/users/{id}/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Set an account's password
+         * @description Every session of the account ends; on other nodes within five seconds.
+         */
+        post: operations["postApiAdminUsersIdPassword"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/users/{id}/role": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Give an account another role
+         * @description The last admin keeps theirs.
+         */
+        put: operations["putApiAdminUsersIdRole"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -363,6 +479,46 @@ export interface paths {
          */
         put: operations["putApiOrdersOrderStatus"];
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/platform/orders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Order for a student or customer
+         * @description The product must be one that is not sent as a parcel: there is no address to send it to.
+         */
+        post: operations["postApiPlatformOrders"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/platform/orders/{order}/payment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The payment of such an order
+         * @description Made if it is not there yet. An order that is paid already answers 400.
+         */
+        post: operations["postApiPlatformOrdersOrderPayment"];
         delete?: never;
         options?: never;
         head?: never;
@@ -658,6 +814,38 @@ export interface components {
             delta: number;
             reason: string;
         };
+        /** @description A key without its secret. */
+        ApiKey: {
+            /** Format: date-time */
+            createdAt: string;
+            /** @description Who made it. */
+            createdBy: string;
+            /** Format: date-time */
+            expiresAt: string | null;
+            /** Format: uuid */
+            id: string;
+            name: string;
+            /** Format: date-time */
+            revokedAt: string | null;
+            scopes: ("orders:create" | "orders:read" | "catalogue:write" | "webhooks:read")[];
+            /** @description The first 16 characters of the key. */
+            shown: string;
+        };
+        /** @description What somebody did. */
+        AuditEntry: {
+            /** @description What, such as `dead_letter.redriven`. */
+            action: string;
+            /** @description Who, such as `staff:` and an account's id. */
+            actor: string;
+            /** Format: date-time */
+            at: string;
+            /** Format: uuid */
+            id: string;
+            /** @description Why, in the person's words, or what exactly. */
+            reason: string;
+            /** @description To what. */
+            subject: string;
+        };
         /** @description Why an order is called off. */
         CancelRequest: {
             reason?: string | null;
@@ -708,6 +896,17 @@ export interface components {
             /** Format: int64 */
             unitAmount: number;
         };
+        /** @description A key to be made. */
+        CreateApiKeyRequest: {
+            /**
+             * Format: date-time
+             * @description From when on it opens nothing any more; never, when left out.
+             */
+            expiresAt?: string | null;
+            /** @description What people call it. */
+            name: string;
+            scopes: ("orders:create" | "orders:read" | "catalogue:write" | "webhooks:read")[];
+        };
         /** @description What the customer wants. */
         CreateOrderRequest: {
             note?: string | null;
@@ -751,6 +950,14 @@ export interface components {
             password: string;
             /** @enum {string} */
             role: "customer" | "student" | "staff" | "admin";
+        };
+        /** @description A key that was made. */
+        CreatedApiKey: components["schemas"]["ApiKey"] & {
+            /**
+             * @description Told once; send it as `Authorization: Bearer`. `null` in the answer to a copy of the request: nobody knows it then,
+             *     so revoke the key and make another.
+             */
+            key: string | null;
         };
         /** @description An account that was made. */
         CreatedUser: {
@@ -806,6 +1013,46 @@ export interface components {
             /** @description Whether it counts against the attempts. */
             counted: boolean;
             why: string;
+        };
+        /** @description One page of a list, newest first unless the route says otherwise. */
+        List_ApiKey: {
+            data: {
+                /** Format: date-time */
+                createdAt: string;
+                /** @description Who made it. */
+                createdBy: string;
+                /** Format: date-time */
+                expiresAt: string | null;
+                /** Format: uuid */
+                id: string;
+                name: string;
+                /** Format: date-time */
+                revokedAt: string | null;
+                scopes: ("orders:create" | "orders:read" | "catalogue:write" | "webhooks:read")[];
+                /** @description The first 16 characters of the key. */
+                shown: string;
+            }[];
+            /** @description Where the next page begins; `null` at the end. */
+            nextCursor: string | null;
+        };
+        /** @description One page of a list, newest first unless the route says otherwise. */
+        List_AuditEntry: {
+            data: {
+                /** @description What, such as `dead_letter.redriven`. */
+                action: string;
+                /** @description Who, such as `staff:` and an account's id. */
+                actor: string;
+                /** Format: date-time */
+                at: string;
+                /** Format: uuid */
+                id: string;
+                /** @description Why, in the person's words, or what exactly. */
+                reason: string;
+                /** @description To what. */
+                subject: string;
+            }[];
+            /** @description Where the next page begins; `null` at the end. */
+            nextCursor: string | null;
         };
         /** @description One page of a list, newest first unless the route says otherwise. */
         List_DeadLetter: {
@@ -971,6 +1218,25 @@ export interface components {
             /** @description Where the next page begins; `null` at the end. */
             nextCursor: string | null;
         };
+        /** @description One page of a list, newest first unless the route says otherwise. */
+        List_User: {
+            data: {
+                /** Format: date-time */
+                createdAt: string;
+                email: string;
+                /** Format: uuid */
+                id: string;
+                /** @enum {string} */
+                locale: "vi" | "en";
+                name: string | null;
+                /** @description E.164. */
+                phone: string | null;
+                /** @enum {string} */
+                role: "customer" | "student" | "staff" | "admin";
+            }[];
+            /** @description Where the next page begins; `null` at the end. */
+            nextCursor: string | null;
+        };
         /** @description Who signs in. */
         LoginRequest: {
             email: string;
@@ -1118,6 +1384,41 @@ export interface components {
             /** @enum {string} */
             status: "pending" | "underpaid" | "paid" | "failed" | "partially_refunded" | "refunded" | "disputed";
         };
+        /** @description What a platform's page needs to take the payment. */
+        PlatformOrder: {
+            /**
+             * Format: int64
+             * @description In minor units.
+             */
+            amount: number;
+            clientSecret: string | null;
+            /** @description ISO 4217. */
+            currency: string;
+            orderCode: string;
+            /** Format: uuid */
+            orderId: string;
+            /** @description `null` while Stripe cannot be reached: ask for the payment again. */
+            paymentIntentId: string | null;
+        };
+        /** @description What is ordered, for whom: one of `studentId` and `customerId`. */
+        PlatformOrderRequest: {
+            /**
+             * Format: uuid
+             * @description The account of a customer.
+             */
+            customerId?: string | null;
+            /** Format: uuid */
+            productId: string;
+            /** Format: int64 */
+            quantity: number;
+            /**
+             * Format: uuid
+             * @description The account of a student.
+             */
+            studentId?: string | null;
+        };
+        /** @description Nothing: whose payment it is stands in the path. */
+        PlatformPaymentRequest: Record<string, never>;
         /** @description A problem as the client sees it (RFC 9457); some codes have further members. */
         Problem: {
             /** @description Stable: clients branch on it. */
@@ -1235,6 +1536,17 @@ export interface components {
             token: string;
             user: components["schemas"]["User"];
         };
+        /** @description A new password for somebody, and why. */
+        SetPasswordRequest: {
+            password: string;
+            reason: string;
+        };
+        /** @description What an account may do from now on, and why. */
+        SetRoleRequest: {
+            reason: string;
+            /** @enum {string} */
+            role: "customer" | "student" | "staff" | "admin";
+        };
         /** @description Where an order is to go. */
         StatusRequest: {
             /** @description Who carries the parcel. */
@@ -1285,6 +1597,178 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    getApiAdminApiKeys: {
+        parameters: {
+            query?: {
+                /** @description How many at most. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_ApiKey"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postApiAdminApiKeys: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateApiKeyRequest"];
+            };
+        };
+        responses: {
+            /** @description The key. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedApiKey"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteApiAdminApiKeysId: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key, revoked. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKey"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getApiAdminAudit: {
+        parameters: {
+            query?: {
+                /** @description How many at most. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_AuditEntry"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getApiAdminDeadLetters: {
         parameters: {
             query?: {
@@ -1501,7 +1985,10 @@ export interface operations {
     postApiAdminInboxProviderEventReplay: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
+                "idempotency-key"?: string | null;
+            };
             path: {
                 /** @description Whose it is. */
                 provider: string;
@@ -1761,10 +2248,58 @@ export interface operations {
             };
         };
     };
+    getApiAdminUsers: {
+        parameters: {
+            query?: {
+                /** @description How many at most. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before. */
+                cursor?: string;
+                /** @description An e-mail address, or a part of one. */
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_User"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     postApiAdminUsers: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
+                "idempotency-key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1781,6 +2316,140 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CreatedUser"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getApiAdminUsersId: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The account. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postApiAdminUsersIdPassword: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
+                "idempotency-key"?: string | null;
+            };
+            path: {
+                /** @description The account's id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetPasswordRequest"];
+            };
+        };
+        responses: {
+            /** @description The account. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putApiAdminUsersIdRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The account's id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetRoleRequest"];
+            };
+        };
+        responses: {
+            /** @description The account as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
                 };
             };
             /** @description Not now: sending the same request again makes sense. */
@@ -2264,6 +2933,99 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Order"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postApiPlatformOrders: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlatformOrderRequest"];
+            };
+        };
+        responses: {
+            /** @description The order stands. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlatformOrder"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postApiPlatformOrdersOrderPayment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
+                "idempotency-key"?: string | null;
+            };
+            path: {
+                /** @description Its id or code. */
+                order: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PlatformPaymentRequest"] | null;
+            };
+        };
+        responses: {
+            /** @description The payment. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlatformOrder"];
                 };
             };
             /** @description Not now: sending the same request again makes sense. */

@@ -1,6 +1,7 @@
 //! Registering, signing in, knowing who asks. Tokens are opaque and only their digest is kept; passwords are argon2id.
 
 mod passwords;
+pub mod people;
 mod profile;
 mod sessions;
 
@@ -65,20 +66,7 @@ pub async fn register(app: &App, registration: Registration) -> Result<SignedIn,
     if app.store.get(&Key::UserEmail(registration.email.as_str().to_owned())).await?.is_some() {
         return Err(Refusal::EmailTaken.into());
     }
-    let password_hash = app.passwords.hash(registration.password).await?;
-    let user = User {
-        id: app.user_id(),
-        email: registration.email,
-        password_hash,
-        role: registration.role,
-        name: registration.name,
-        phone: registration.phone,
-        locale: registration.locale,
-        fcm_token: None,
-        is_dev: registration.is_dev,
-        created_at: app.now(),
-        version: 1,
-    };
+    let user = new_user(app, registration).await?;
     let (token, session) = new_session(app, &user);
     let mut change = Change::new(app.change_id());
     let email_key = Key::UserEmail(user.email.as_str().to_owned());
@@ -92,6 +80,25 @@ pub async fn register(app: &App, registration: Registration) -> Result<SignedIn,
         Err(other) => return Err(other.into()),
     }
     Ok(SignedIn { user, token, expires_at: session.expires_at })
+}
+
+/// The account that a registration asks for, not yet written.
+async fn new_user(app: &App, registration: Registration) -> Result<User, Fault> {
+    let password_hash = app.passwords.hash(registration.password).await?;
+    Ok(User {
+        id: app.user_id(),
+        email: registration.email,
+        password_hash,
+        role: registration.role,
+        name: registration.name,
+        phone: registration.phone,
+        locale: registration.locale,
+        fcm_token: None,
+        generation: 0,
+        is_dev: registration.is_dev,
+        created_at: app.now(),
+        version: 1,
+    })
 }
 
 /// Signs somebody in. An unknown address takes as long as a wrong password.
@@ -118,7 +125,7 @@ pub async fn authenticate(app: &App, token: &str) -> Result<Option<User>, Fault>
         return Ok(Some(user));
     }
     let Some((session, user)) = app.store.session(&digest).await? else { return Ok(None) };
-    if session.expires_at <= now || !may_sign_in(app, &user) {
+    if session.expires_at <= now || session.generation != user.generation || !may_sign_in(app, &user) {
         return Ok(None);
     }
     app.sessions.insert(digest, user.clone(), now);
@@ -145,6 +152,7 @@ fn new_session(app: &App, user: &User) -> (String, Session) {
         user_id: user.id,
         created_at: now,
         expires_at: now.plus_ms(ttl_ms),
+        generation: user.generation,
         is_dev: user.is_dev,
     };
     (token, session)

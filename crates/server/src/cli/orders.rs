@@ -58,12 +58,7 @@ pub(super) async fn run(global: &Global, command: Command, output: &Output) -> O
                 [("status", status), ("paymentStatus", payment_status), ("q", search), ("from", from), ("to", to), ("cursor", cursor)];
             let filters = filters.into_iter().filter_map(|(name, value)| value.map(|value| format!("&{name}={}", segment(&value))));
             let path = format!("/api/admin/orders?limit={limit}{}", filters.collect::<String>());
-            client.call(Method::GET, &path, None).await.map(|answer| {
-                output.list(&answer, COLUMNS);
-                if let (Format::Table, Some(cursor)) = (output.format, answer.get("nextCursor").and_then(Value::as_str)) {
-                    output.note(&format!("more with --cursor {cursor}"));
-                }
-            })
+            client.call(Method::GET, &path, None).await.map(|answer| output.page(&answer, COLUMNS))
         }
         Command::Show { order } => show(&client, &order, output).await,
     };

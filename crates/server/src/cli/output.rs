@@ -69,6 +69,14 @@ impl Output {
         }
     }
 
+    /// The same, and where the next page begins.
+    pub(super) fn page(&self, answer: &Value, columns: &[Column]) {
+        self.list(answer, columns);
+        if let (Format::Table, Some(cursor)) = (self.format, answer.get("nextCursor").and_then(Value::as_str)) {
+            self.note(&format!("more with --cursor {cursor}"));
+        }
+    }
+
     /// A table for people.
     pub(super) fn table(&self, headings: &[&str], rows: &[Vec<String>]) {
         let mut table = Table::new();

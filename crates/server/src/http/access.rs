@@ -43,11 +43,6 @@ impl Access {
         }
     }
 
-    /// What an API key needs for it.
-    pub const fn scope(self) -> Option<Scope> {
-        if let Self::Key(scope) = self { Some(scope) } else { None }
-    }
-
     const fn lets_in(self, role: Role) -> bool {
         match self {
             Self::Key(_) => false,
@@ -63,6 +58,7 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/api/admin/api-keys", Access::Admin),
     ("POST", "/api/admin/api-keys", Access::Admin),
     ("DELETE", "/api/admin/api-keys/{id}", Access::Admin),
+    ("GET", "/api/admin/audit", Access::Admin),
     ("GET", "/api/admin/dead-letters", Access::Staff),
     ("GET", "/api/admin/dead-letters/{key}", Access::Staff),
     ("POST", "/api/admin/dead-letters/{key}/redrive", Access::Staff),
@@ -74,7 +70,11 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/api/admin/orders/{order}", Access::Staff),
     ("GET", "/api/admin/orders/{order}/events", Access::Staff),
     ("GET", "/api/admin/queues", Access::Staff),
+    ("GET", "/api/admin/users", Access::Admin),
     ("POST", "/api/admin/users", Access::Admin),
+    ("GET", "/api/admin/users/{id}", Access::Admin),
+    ("POST", "/api/admin/users/{id}/password", Access::Admin),
+    ("PUT", "/api/admin/users/{id}/role", Access::Admin),
     ("GET", "/api/carts", Access::Account),
     ("DELETE", "/api/carts", Access::Account),
     ("PUT", "/api/carts/items", Access::Account),

@@ -85,9 +85,6 @@ fn complete_operation(operation: &mut Operation, access: Access) {
         Access::Key(scope) => Some(vec![SecurityRequirement::new("apiKey", [scope.name()])]),
     };
     let extensions = operation.extensions.get_or_insert_with(Extensions::default);
-    if let Some(scope) = access.scope() {
-        extensions.insert("x-scope".to_owned(), json!(scope.name()));
-    }
     extensions.insert("x-access".to_owned(), json!(access.name()));
 }
 

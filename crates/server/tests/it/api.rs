@@ -8,6 +8,7 @@ mod hostile;
 mod keys;
 mod operators;
 mod orders;
+mod people;
 mod platform;
 mod products;
 mod protocol;

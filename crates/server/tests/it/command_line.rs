@@ -60,9 +60,23 @@ fn help_names_every_command() {
     let help = run(&folder.0, &["--help"]);
     assert_eq!(help.status.code(), Some(0));
     insta::assert_snapshot!(text(&help.stdout));
-    for name in
-        ["orders list", "orders show", "queue list", "dlq redrive", "inbox replay", "test-webhook stripe", "user create", "bench place"]
-    {
+    for name in [
+        "orders list",
+        "orders show",
+        "queue list",
+        "dlq redrive",
+        "inbox replay",
+        "test-webhook stripe",
+        "user create",
+        "user list",
+        "user set-role",
+        "user reset-password",
+        "key create",
+        "key list",
+        "key revoke",
+        "audit list",
+        "bench place",
+    ] {
         let mut arguments: Vec<&str> = name.split(' ').collect();
         arguments.push("--help");
         let help = run(&folder.0, &arguments);
@@ -178,4 +192,35 @@ fn with_input(folder: &Path, arguments: &[&str], input: &str) -> Output {
     stdin.write_all(input.as_bytes()).expect("written");
     drop(stdin);
     child.wait_with_output().expect("it ends")
+}
+
+#[test]
+fn people_keys_and_their_trail_are_looked_after() {
+    let folder = Folder::new();
+    drop(Dev::start(&folder.0));
+    assert!(with_input(&folder.0, &["user", "create", "an@example.com", "--name", "An"], "a long password\n").status.success());
+    let role = run(&folder.0, &["user", "set-role", "An@Example.com", "staff", "--reason", "helps out"]);
+    assert!(role.status.success(), "{}", text(&role.stderr));
+    let unknown = run(&folder.0, &["user", "set-role", "nobody@example.com", "staff", "--reason", "x"]);
+    assert_eq!((unknown.status.code(), text(&unknown.stderr).contains("not_found")), (Some(1), true));
+    let reset = with_input(&folder.0, &["user", "reset-password", "an@example.com", "--reason", "forgot it"], "another password\n");
+    assert!(reset.status.success(), "{}", text(&reset.stderr));
+    let listed: Value = serde_json::from_slice(&run(&folder.0, &["user", "list", "--search", "an@", "-o", "json"]).stdout).expect("JSON");
+    assert_eq!(listed["data"][0]["role"], "staff", "{listed}");
+    let made = run(&folder.0, &["key", "create", "school", "--scope", "orders:create", "--scope", "orders:read"]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let key = text(&made.stdout);
+    assert!(key.starts_with("omk_live_") && key.trim().len() == 52, "the key alone: {key}");
+    assert_eq!(run(&folder.0, &["key", "create", "school"]).status.code(), Some(2), "a key without scopes");
+    let keys: Value = serde_json::from_slice(&run(&folder.0, &["key", "list", "-o", "json"]).stdout).expect("JSON");
+    assert_eq!(keys["data"][0]["shown"].as_str(), Some(&key[..16]));
+    let id = keys["data"][0]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(text(&run(&folder.0, &["key", "revoke", &id]).stdout).trim(), "school is revoked");
+    let table = text(&run(&folder.0, &["key", "list"]).stdout);
+    assert!(table.starts_with("ID") || table.trim_start().starts_with("ID"), "{table}");
+    let audit = text(&run(&folder.0, &["audit", "list", "-o", "csv"]).stdout);
+    let mut lines = audit.lines();
+    assert_eq!(lines.next(), Some("AT,ACTOR,ACTION,SUBJECT,REASON"));
+    let acts: Vec<&str> = lines.filter_map(|line| line.split(',').nth(2)).collect();
+    assert_eq!(acts[..5], ["api_key.revoked", "api_key.created", "user.password_set", "user.role_set", "user.created"], "{audit}");
 }

@@ -118,6 +118,7 @@ impl Fixture {
             phone: None,
             locale: Locale::Vi,
             fcm_token: None,
+            generation: 0,
             is_dev: false,
             created_at: NOW,
             version: 1,
@@ -126,7 +127,7 @@ impl Fixture {
 
     /// A session of an account.
     pub fn session(&self, user: UserId, expires_at: Timestamp) -> Session {
-        Session { token: self.digest(), user_id: user, created_at: NOW, expires_at, is_dev: false }
+        Session { token: self.digest(), user_id: user, created_at: NOW, expires_at, generation: 0, is_dev: false }
     }
 
     /// A received event.

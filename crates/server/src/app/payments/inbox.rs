@@ -2,9 +2,11 @@
 //! can be. Only then the provider hears 2xx, so nothing acknowledged is ever lost (I6).
 
 use super::ingest::{Companion, Ingested, Tidings, ingest};
+use crate::app::audit::Act;
 use crate::app::commit::commit;
+use crate::app::idempotency::RequestKey;
 use crate::app::{App, Fault};
-use ordermill_core::change::{AuditEntry, Change, Key, Row};
+use ordermill_core::change::{Change, Key, Row};
 use ordermill_core::digest::Digest;
 use ordermill_core::event::Actor;
 use ordermill_core::id::ChangeId;
@@ -184,25 +186,48 @@ async fn duplicate(app: &App, entry: InboxEntry, found: Option<Box<Row>>, change
     }
 }
 
-/// Lets a stored event be applied again by a job: for people who mended what was in its way.
-pub async fn replay(app: &App, provider: Provider, event_id: &str, actor: Actor, reason: &str) -> Result<InboxEntry, Fault> {
-    let stored = app.store.get(&Key::Inbox(provider, event_id.to_owned())).await?;
-    let Some(Row::Inbox(found)) = stored.map(|stored| stored.row) else {
-        return Err(Refusal::NotFound { what: "received event" }.into());
-    };
+/// What is to be applied again, who says so and why.
+pub struct Replay<'a> {
+    /// Who sent the event.
+    pub provider: Provider,
+    /// The provider's id of it.
+    pub event_id: &'a str,
+    /// Who wants it.
+    pub actor: &'a Actor,
+    /// Why.
+    pub reason: &'a str,
+}
+
+/// Lets a stored event be applied again by a job: for people who mended what was in its way. Says whether an earlier copy of
+/// the request did it.
+pub async fn replay(app: &App, asked: &Replay<'_>, request: Option<RequestKey>) -> Result<(InboxEntry, bool), Fault> {
+    let Replay { provider, event_id, actor, reason } = *asked;
+    let found = find(app, provider, event_id).await?;
     let entry =
         InboxEntry { state: InboxState::Waiting, outcome: format!("replayed: {reason}"), version: found.version + 1, ..found.clone() };
     let mut change = Change::new(app.change_id());
     change.jobs.push(apply_job(&entry));
     change.replace(Row::Inbox(entry.clone()), found.version);
-    change.insert(Row::Audit(AuditEntry {
-        id: app.audit_id(),
-        at: app.now(),
-        actor,
-        action: "inbox.replayed".to_owned(),
-        subject: format!("{}:{event_id}", provider.name()),
-        reason: reason.to_owned(),
-    }));
-    commit(app, &Arc::new(change)).await?;
-    Ok(entry)
+    let subject = format!("{}:{event_id}", provider.name());
+    let audit = Act { actor, action: "inbox.replayed", subject, reason: reason.to_owned() }.entry(app);
+    if let Some(request) = request {
+        request.remember(&mut change, audit.id, audit.at);
+    }
+    change.insert(Row::Audit(audit));
+    match commit(app, &Arc::new(change)).await {
+        Ok(()) => Ok((entry, false)),
+        Err(CommitError::Conflict(conflict)) => match request.map(|request| request.winner(&conflict)).transpose()?.flatten() {
+            Some(_) => Ok((find(app, provider, event_id).await?, true)),
+            None => Err(CommitError::Conflict(conflict).into()),
+        },
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// A stored event.
+async fn find(app: &App, provider: Provider, event_id: &str) -> Result<InboxEntry, Fault> {
+    match app.store.get(&Key::Inbox(provider, event_id.to_owned())).await?.map(|stored| stored.row) {
+        Some(Row::Inbox(found)) => Ok(found),
+        _ => Err(Refusal::NotFound { what: "received event" }.into()),
+    }
 }

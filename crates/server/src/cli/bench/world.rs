@@ -92,6 +92,7 @@ impl World {
                 phone: Phone::parse(&format!("+8490{number:07}")),
                 locale: Locale::Vi,
                 fcm_token: None,
+                generation: 0,
                 is_dev: false,
                 created_at: now,
                 version: 1,
@@ -101,6 +102,7 @@ impl World {
                 user_id: user.id,
                 created_at: now,
                 expires_at: now.plus_ms(app.config.server.session_ttl_s.saturating_mul(1_000)),
+                generation: 0,
                 is_dev: false,
             }));
             change.insert(Row::User(user));

@@ -1,19 +1,32 @@
-//! Accounts, made by admins.
+//! Other people's accounts, and the audit trail: for admins.
 
-use crate::app::accounts::{self, Registration};
-use crate::http::Shared;
+use super::ReasonRequest;
+use crate::app::Fault;
+use crate::app::accounts::Registration;
+use crate::app::accounts::people::{self, Made, NewPassword};
 use crate::http::accounts::{UserBody, parse_email};
 use crate::http::body::Json;
+use crate::http::idempotency::{Repeatable, answered};
 use crate::http::identity::Operator;
-use crate::http::openapi::vocabulary;
+use crate::http::list::{PageQuery, Query, page_limit};
+use crate::http::openapi::{List, vocabulary};
 use crate::http::problem::Problem;
+use crate::http::text::{checked_text, invalid};
+use crate::http::{Shared, time_text};
 use axum::Json as Answer;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use ordermill_core::account::Role;
+use ordermill_core::change::AuditEntry;
+use ordermill_core::id::UserId;
 use ordermill_core::locale::Locale;
+use ordermill_store::Page;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
+
+/// The longest search text, in characters.
+const QUERY_MAX: usize = 254;
 
 /// A new account of any role.
 #[derive(Deserialize, ToSchema)]
@@ -37,24 +50,165 @@ pub(super) struct Created {
 
 /// Make an account
 #[utoipa::path(post, path = "/api/admin/users", tag = "operators", request_body = CreateRequest,
+    params(("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first.")),
     responses((status = 201, description = "The account.", body = Created)))]
 pub(super) async fn create(
     State(shared): State<Shared>,
-    _operator: Operator,
+    repeatable: Repeatable,
+    operator: Operator,
     body: Json<CreateRequest>,
-) -> Result<(StatusCode, Answer<Created>), Problem> {
-    let request = body.value;
-    let role = Role::from_name(&request.role);
-    let role = role.ok_or_else(|| Problem::new("invalid_request", "role: customer, student, staff or admin").at("role", "unknown"))?;
+) -> Result<Response, Problem> {
+    let Json { value: request, raw } = body;
     let registration = Registration {
         email: parse_email(&request.email)?,
         password: request.password,
-        role,
+        role: parse_role(&request.role)?,
         name: request.name,
         phone: None,
         locale: Locale::default(),
         is_dev: false,
     };
-    let made = accounts::register(&shared.app, registration).await?;
-    Ok((StatusCode::CREATED, Answer(Created { user: UserBody::of(&made.user) })))
+    let Made { user, is_replay } = people::create(&shared.app, registration, &operator.actor(), repeatable.request_key(&raw)).await?;
+    Ok(answered((StatusCode::CREATED, Answer(Created { user: UserBody::of(&user) })).into_response(), is_replay))
+}
+
+/// Which accounts.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct UserQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<usize>,
+    /// The `nextCursor` of the page before.
+    cursor: Option<String>,
+    /// An e-mail address, or a part of one.
+    #[param(max_length = 254)]
+    q: Option<String>,
+}
+
+/// Accounts, newest first
+#[utoipa::path(get, path = "/api/admin/users", tag = "operators", params(UserQuery),
+    responses((status = 200, description = "A page.", body = List<UserBody>)))]
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    _operator: Operator,
+    Query(query): Query<UserQuery>,
+) -> Result<Answer<List<UserBody>>, Problem> {
+    let text = query.q.map(|text| checked_text("q", &text, QUERY_MAX)).transpose()?.filter(|text| !text.is_empty());
+    let page = Page { rows: Vec::new(), cursor: query.cursor, limit: page_limit(query.limit)? };
+    let found = people::list(&shared.app, text.as_deref(), page).await?;
+    Ok(Answer(List { data: found.rows.iter().map(UserBody::of).collect(), next_cursor: found.cursor }))
+}
+
+/// One account
+#[utoipa::path(get, path = "/api/admin/users/{id}", tag = "operators", params(("id" = String, Path, description = "Its id.")),
+    responses((status = 200, description = "The account.", body = UserBody)))]
+pub(super) async fn show(State(shared): State<Shared>, _operator: Operator, Path(id): Path<String>) -> Result<Answer<UserBody>, Problem> {
+    Ok(Answer(UserBody::of(&people::find(&shared.app, parse_id(&id)?).await?)))
+}
+
+/// What an account may do from now on, and why.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct SetRoleRequest {
+    #[schema(schema_with = vocabulary::role)]
+    role: String,
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// Give an account another role
+///
+/// The last admin keeps theirs.
+#[utoipa::path(put, path = "/api/admin/users/{id}/role", tag = "operators", request_body = SetRoleRequest,
+    params(("id" = String, Path, description = "The account's id.")),
+    responses((status = 200, description = "The account as it is now.", body = UserBody)))]
+pub(super) async fn set_role(
+    State(shared): State<Shared>,
+    operator: Operator,
+    Path(id): Path<String>,
+    body: Json<SetRoleRequest>,
+) -> Result<Answer<UserBody>, Problem> {
+    let SetRoleRequest { role, reason } = body.value;
+    let (role, reason) = (parse_role(&role)?, ReasonRequest { reason });
+    let user = people::set_role(&shared.app, parse_id(&id)?, role, &operator.actor(), reason.checked()?).await?;
+    Ok(Answer(UserBody::of(&user)))
+}
+
+/// A new password for somebody, and why.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct SetPasswordRequest {
+    #[schema(min_length = 8, max_length = 128)]
+    password: String,
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// Set an account's password
+///
+/// Every session of the account ends; on other nodes within five seconds.
+#[utoipa::path(post, path = "/api/admin/users/{id}/password", tag = "operators", request_body = SetPasswordRequest,
+    params(("id" = String, Path, description = "The account's id."),
+        ("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first.")),
+    responses((status = 200, description = "The account.", body = UserBody)))]
+pub(super) async fn set_password(
+    State(shared): State<Shared>,
+    repeatable: Repeatable,
+    operator: Operator,
+    Path(id): Path<String>,
+    body: Json<SetPasswordRequest>,
+) -> Result<Response, Problem> {
+    let Json { value: SetPasswordRequest { password, reason }, raw } = body;
+    let (reason, actor) = (ReasonRequest { reason }, operator.actor());
+    let new = NewPassword { password, actor: &actor, reason: reason.checked()? };
+    let Made { user, is_replay } = people::set_password(&shared.app, parse_id(&id)?, new, repeatable.request_key(&raw)).await?;
+    Ok(answered(Answer(UserBody::of(&user)).into_response(), is_replay))
+}
+
+/// What somebody did.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AuditEntry)]
+pub(super) struct AuditBody {
+    #[schema(format = "uuid")]
+    id: String,
+    #[schema(format = DateTime)]
+    at: String,
+    /// Who, such as `staff:` and an account's id.
+    actor: String,
+    /// What, such as `dead_letter.redriven`.
+    action: String,
+    /// To what.
+    subject: String,
+    /// Why, in the person's words, or what exactly.
+    reason: String,
+}
+
+/// What people did, latest first
+#[utoipa::path(get, path = "/api/admin/audit", tag = "operators", params(PageQuery),
+    responses((status = 200, description = "A page.", body = List<AuditBody>)))]
+pub(super) async fn audit(
+    State(shared): State<Shared>,
+    _operator: Operator,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<AuditBody>>, Problem> {
+    let page = shared.app.store.audit(&query.into_page()?).await.map_err(Fault::from)?;
+    Ok(Answer(List { data: page.rows.into_iter().map(AuditBody::of).collect(), next_cursor: page.cursor }))
+}
+
+impl AuditBody {
+    fn of(entry: AuditEntry) -> Self {
+        let AuditEntry { id, at, actor, action, subject, reason } = entry;
+        Self { id: id.to_string(), at: time_text(at), actor: actor.as_str().to_owned(), action, subject, reason }
+    }
+}
+
+fn parse_role(name: &str) -> Result<Role, Problem> {
+    Role::from_name(name).ok_or_else(|| invalid("role", "customer, student, staff or admin"))
+}
+
+fn parse_id(text: &str) -> Result<UserId, Problem> {
+    UserId::parse(text).ok_or_else(|| Problem::new("not_found", "there is no such account"))
 }

@@ -2,8 +2,9 @@
 
 use super::ReasonRequest;
 use crate::app::Fault;
-use crate::app::payments::inbox;
+use crate::app::payments::inbox::{self, Replay};
 use crate::http::body::Json;
+use crate::http::idempotency::{Repeatable, answered};
 use crate::http::identity::Operator;
 use crate::http::list::{Query, page_limit, word};
 use crate::http::openapi::{List, vocabulary};
@@ -11,6 +12,7 @@ use crate::http::problem::Problem;
 use crate::http::{Shared, time_text};
 use axum::Json as Answer;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use ordermill_core::inbox::{InboxEntry, InboxState};
 use ordermill_core::payment::Provider;
 use ordermill_store::InboxQuery;
@@ -68,17 +70,21 @@ pub(super) async fn list(
 
 /// Handle a received event again
 #[utoipa::path(post, path = "/api/admin/inbox/{provider}/{event}/replay", tag = "operators", request_body = ReasonRequest,
-    params(("provider" = String, Path, description = "Whose it is."), ("event" = String, Path, description = "The provider's id of it.")),
+    params(("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first."),
+        ("provider" = String, Path, description = "Whose it is."), ("event" = String, Path, description = "The provider's id of it.")),
     responses((status = 200, description = "The event, queued to be handled.", body = EventBody)))]
 pub(super) async fn replay(
     State(shared): State<Shared>,
+    repeatable: Repeatable,
     operator: Operator,
     Path((provider, event)): Path<(String, String)>,
     body: Json<ReasonRequest>,
-) -> Result<Answer<EventBody>, Problem> {
+) -> Result<Response, Problem> {
+    let Json { value: reason, raw } = body;
     let provider = Provider::from_name(&provider).ok_or_else(|| Problem::new("not_found", "there is no such provider"))?;
-    let entry = inbox::replay(&shared.app, provider, &event, operator.actor(), body.value.checked()?).await?;
-    Ok(Answer(EventBody::of(&entry)))
+    let asked = Replay { provider, event_id: &event, actor: &operator.actor(), reason: reason.checked()? };
+    let (entry, is_replay) = inbox::replay(&shared.app, &asked, repeatable.request_key(&raw)).await?;
+    Ok(answered(Answer(EventBody::of(&entry)).into_response(), is_replay))
 }
 
 impl EventBody {

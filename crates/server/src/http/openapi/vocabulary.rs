@@ -44,7 +44,7 @@ pub(in crate::http) fn scope() -> Object {
 
 /// At least one scope.
 pub(in crate::http) fn scopes() -> Array {
-    ArrayBuilder::new().items(scope()).min_items(Some(1)).unique_items(true).build()
+    ArrayBuilder::new().items(scope()).min_items(Some(1)).build()
 }
 
 pub(in crate::http) fn locale() -> Object {

@@ -195,6 +195,7 @@ async fn forgotten_sessions(store: &dyn Store) {
         phone: None,
         locale: Locale::Vi,
         fcm_token: None,
+        generation: 0,
         is_dev: true,
         created_at: now,
         version: 1,
@@ -205,7 +206,7 @@ async fn forgotten_sessions(store: &dyn Store) {
     for number in 0..OLD_SESSIONS {
         let token = Digest::of(&number.to_be_bytes());
         let (created_at, expires_at) = (now.plus_ms(-9 * 86_400_000), now.plus_ms(-8 * 86_400_000));
-        filling.insert(Row::Session(Session { token, user_id, created_at, expires_at, is_dev: true }));
+        filling.insert(Row::Session(Session { token, user_id, created_at, expires_at, generation: 0, is_dev: true }));
         if number % ROWS_PER_CHANGE == ROWS_PER_CHANGE - 1 {
             let full = std::mem::replace(&mut filling, change());
             store.commit(&Arc::new(full)).await.expect("the sessions are there");
