@@ -130,6 +130,29 @@ impl Payload {
     pub fn decode(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
+
+    /// Whose work it is.
+    pub const fn queue(&self) -> Queue {
+        match self {
+            Self::EmailOrderPaid { .. } => Queue::Email,
+            Self::InboxApply { .. } => Queue::Inbox,
+            Self::StripeCreateIntent { .. } => Queue::Stripe,
+        }
+    }
+
+    /// What its job belongs to: the group of the job's key.
+    pub fn group(&self) -> String {
+        match self {
+            Self::EmailOrderPaid { order_id } | Self::StripeCreateIntent { order_id } => order_id.to_string(),
+            Self::InboxApply { provider, event_id } => format!("{}:{event_id}", provider.name()),
+        }
+    }
+
+    /// Whether a job of this identity may carry it. Effects take their keys from both, so what is about something else
+    /// would act a second time under a key of its own.
+    pub fn fits(&self, key: &JobKey) -> bool {
+        key.queue == self.queue().name() && key.group == self.group()
+    }
 }
 
 /// A job to be added by a change.
@@ -399,6 +422,13 @@ impl DeadLetter {
         self.past.attempt as i64
     }
 
+    /// The same with another payload, in its stored form.
+    #[must_use]
+    pub fn with_payload(mut self, payload: &Payload) -> Self {
+        self.payload = payload.encode();
+        self
+    }
+
     /// The job that tries again, with the same identity, so that every effect keeps its key (F28).
     pub fn redrive(&self) -> NewJob {
         let mut past = self.past.clone();
@@ -499,6 +529,14 @@ mod tests {
         assert_eq!(ours.encode(), r#"{"type":"inbox.apply.v1","provider":"stripe","eventId":"evt_1"}"#);
         assert_eq!(Payload::decode(&ours.encode()), Some(ours));
         assert_eq!(Payload::decode(r#"{"type":"inbox.apply.v2"}"#), None);
+    }
+
+    #[test]
+    fn a_payload_fits_the_key_of_what_it_is_about() {
+        let ours = Payload::InboxApply { provider: Provider::Stripe, event_id: "evt_1".to_owned() };
+        assert!(ours.fits(&JobKey::new(Queue::Inbox, "stripe:evt_1", 7)));
+        assert!(!ours.fits(&JobKey::new(Queue::Inbox, "stripe:evt_2", 7)));
+        assert!(!ours.fits(&JobKey::new(Queue::Email, "stripe:evt_1", 7)));
     }
 
     proptest! {

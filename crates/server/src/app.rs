@@ -10,6 +10,7 @@ pub mod idempotency;
 pub mod jobs;
 pub mod orders;
 pub mod payments;
+pub mod status;
 
 mod audit;
 mod environment;
@@ -55,6 +56,8 @@ pub struct App {
     pub catalogue: catalogue::CatalogueCache,
     /// Numbers reserved for this process.
     pub numbers: orders::NumberBlock,
+    /// When this process began.
+    pub started_at: Timestamp,
     /// Counts what happens.
     pub metrics: crate::http::metrics::Metrics,
 }
@@ -88,6 +91,7 @@ impl App {
             keys: api_keys::KeyCache::default(),
             catalogue: catalogue::CatalogueCache::default(),
             numbers: orders::NumberBlock::default(),
+            started_at: parts.clock.now(),
             metrics: crate::http::metrics::Metrics::default(),
             templates: Arc::new(parts.templates),
             stripe,

@@ -7,16 +7,21 @@ mod bench;
 mod boot;
 mod client;
 mod config_command;
+mod dead_letters;
 mod demo;
 mod dev;
+mod doctor;
 mod fsck;
+mod healthcheck;
 mod inbox;
 mod keys;
 mod logging;
 mod migrate;
+mod monitor;
 mod node;
 mod orders;
 mod output;
+mod pages;
 mod queues;
 mod serve;
 mod users;
@@ -95,12 +100,12 @@ enum Command {
     /// Look at orders
     #[command(subcommand)]
     Orders(orders::Command),
-    /// Look at queues and jobs
+    /// Look at queues and jobs, pause and resume queues
     #[command(subcommand)]
-    Queue(queues::QueueCommand),
-    /// Look at dead letters, and try them again
+    Queue(queues::Command),
+    /// Look at dead letters; put them right, try them again, throw them away
     #[command(subcommand)]
-    Dlq(queues::DeadLetterCommand),
+    Dlq(dead_letters::Command),
     /// Look at received provider events, and apply them again
     #[command(subcommand)]
     Inbox(inbox::Command),
@@ -116,13 +121,36 @@ enum Command {
     /// Look at what people did
     #[command(subcommand)]
     Audit(audit::Command),
+    /// See what happens: rates, waiting work, dead letters
+    Monitor {
+        /// Look again after so many seconds, until interrupted
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+        watch: Option<u64>,
+    },
+    /// Look for what usually goes wrong, and say what to do; exits 1 on a finding, 2 on wrong settings
+    Doctor,
+    /// Ask a server whether it takes work in; exits 1 when it does not
+    Healthcheck {
+        /// Where it listens (default: where the settings say)
+        url: Option<String>,
+    },
     /// Check every invariant of the store, reading only; exits 1 on a violation
     Fsck,
-    /// Check the settings
+    /// Show and check the settings
     #[command(subcommand)]
     Config(config_command::Command),
     /// Print the API's OpenAPI description
     Openapi,
+    /// Print the script that completes commands in a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man {
+        /// Write a page for every command into this folder instead
+        folder: Option<PathBuf>,
+    },
     /// Measure
     #[command(subcommand)]
     Bench(bench::Command),
@@ -190,13 +218,21 @@ async fn run(cli: Cli, output: &Output) -> Outcome {
         Command::Migrate => migrate::run(global, output).await,
         Command::Demo => demo::run(output).await,
         Command::Orders(command) => orders::run(global, command, output).await,
-        Command::Queue(command) => queues::run_queue(global, command, output).await,
-        Command::Dlq(command) => queues::run_dead_letters(global, command, output).await,
+        Command::Queue(command) => queues::run(global, command, output).await,
+        Command::Dlq(command) => dead_letters::run(global, command, output).await,
         Command::Inbox(command) => inbox::run(global, command, output).await,
         Command::TestWebhook(command) => webhook::run(global, command, output).await,
         Command::User(command) => users::run(global, command, output).await,
         Command::Key(command) => keys::run(global, command, output).await,
         Command::Audit(command) => audit::run(global, command, output).await,
+        Command::Monitor { watch } => monitor::run(global, watch, output).await,
+        Command::Doctor => doctor::run(global, output).await,
+        Command::Healthcheck { url } => healthcheck::run(global, url.as_deref(), output).await,
+        Command::Completions { shell } => {
+            pages::completions(shell, output);
+            Ok(())
+        }
+        Command::Man { folder } => pages::man(folder.as_deref(), output),
         Command::Fsck => fsck::run(global, output).await,
         Command::Config(command) => config_command::run(global, &command, output),
         Command::Openapi => {

@@ -24,7 +24,7 @@ mod serve;
 pub use dev::{dev_config, dev_preview};
 pub use environment::Environment;
 pub use example::example;
-pub use load::{Loaded, Origin, Overrides, SettingOrigin, load};
+pub use load::{Loaded, Origin, Overrides, SettingOrigin, load, local_url};
 pub use network::Cidr;
 pub use problem::{ConfigError, Level, Problem};
 pub use serve::{check_serve, refuse_unsafe};

@@ -266,7 +266,7 @@ impl Store for MemoryStore {
     async fn health(&self) -> Result<Health, StoreError> {
         drop(self.open_tables()?);
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Ok(Health { backend: "memory", version, pending_migrations: Vec::new(), read_only: None })
+        Ok(Health { backend: "memory", version, pending_migrations: Vec::new(), read_only: None, time: self.clock.now() })
     }
 
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {

@@ -300,6 +300,8 @@ pub struct Health {
     pub pending_migrations: Vec<String>,
     /// Whether writes are refused, and why (disk full).
     pub read_only: Option<String>,
+    /// What the store's own clock says.
+    pub time: Timestamp,
 }
 
 /// What a store can and cannot do. A difference between stores stands here, never as a skipped test.

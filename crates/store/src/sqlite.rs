@@ -343,7 +343,7 @@ impl Store for SqliteStore {
         let version = connection::engine_version().to_owned();
         let pending_migrations = self.status.pending_migrations();
         if let Some(why) = self.status.failure() {
-            return Ok(Health { backend: "sqlite", version, pending_migrations, read_only: Some(why) });
+            return Ok(Health { backend: "sqlite", version, pending_migrations, read_only: Some(why), time: self.clock.now() });
         }
         self.status.check_open()?;
         self.pool.read(health::answer).await?;
@@ -351,7 +351,7 @@ impl Store for SqliteStore {
             // Whoever asks wants to know whether it has passed; a success clears the mark by itself.
             let _is_still_full = self.write(|db, _| health::probe_disk(db)).await.is_err();
         }
-        Ok(Health { backend: "sqlite", version, pending_migrations, read_only: self.status.disk_full() })
+        Ok(Health { backend: "sqlite", version, pending_migrations, read_only: self.status.disk_full(), time: self.clock.now() })
     }
 
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {

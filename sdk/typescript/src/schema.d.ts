@@ -79,6 +79,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/admin/dead-letters/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Dead letters by what they died of
+         * @description The latest 10,000 are looked at.
+         */
+        get: operations["getApiAdminDeadLettersGroups"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/dead-letters/redrive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try many dead letters again
+         * @description One commit each, latest death first. With `nextCursor` sent back, each is met once, also when it dies again meanwhile.
+         */
+        post: operations["postApiAdminDeadLettersRedrive"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/admin/dead-letters/{key}": {
         parameters: {
             query?: never;
@@ -88,8 +128,32 @@ export interface paths {
         };
         /** One dead letter */
         get: operations["getApiAdminDeadLettersKey"];
-        put?: never;
+        /**
+         * Put a dead letter right and try it again
+         * @description It stays about the same order or event, so what was done is not done again.
+         */
+        put: operations["putApiAdminDeadLettersKey"];
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/dead-letters/{key}/discard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Throw a dead letter away
+         * @description What it was to see to is left to people: a received event is quarantined, a mail that may have gone out is under review.
+         */
+        post: operations["postApiAdminDeadLettersKeyDiscard"];
         delete?: never;
         options?: never;
         head?: never;
@@ -241,6 +305,63 @@ export interface paths {
         };
         /** Every queue */
         get: operations["getApiAdminQueues"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/queues/{queue}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let nobody claim a queue's jobs
+         * @description Jobs that run go on. Pausing a queue that is paused changes nothing.
+         */
+        post: operations["postApiAdminQueuesQueuePause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/queues/{queue}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let a queue's jobs be claimed again
+         * @description Resuming a queue that is not paused changes nothing.
+         */
+        post: operations["postApiAdminQueuesQueueResume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the whole is doing */
+        get: operations["getApiAdminStatus"];
         put?: never;
         post?: never;
         delete?: never;
@@ -896,6 +1017,49 @@ export interface components {
             /** Format: int64 */
             unitAmount: number;
         };
+        /** @description What was counted since the process began, for people. */
+        Counts: {
+            /**
+             * Format: int64
+             * @description Jobs that became dead letters.
+             */
+            jobsDied: number;
+            /**
+             * Format: int64
+             * @description Jobs done.
+             */
+            jobsDone: number;
+            /**
+             * Format: int64
+             * @description Attempts that failed and were to be repeated.
+             */
+            jobsRetried: number;
+            /**
+             * Format: int64
+             * @description Orders paid.
+             */
+            ordersPaid: number;
+            /**
+             * Format: int64
+             * @description Orders placed.
+             */
+            ordersPlaced: number;
+            /**
+             * Format: int64
+             * @description Webhooks whose signature did not hold.
+             */
+            webhookSignatureFaults: number;
+            /**
+             * Format: int64
+             * @description Signed events that nobody understood.
+             */
+            webhooksQuarantined: number;
+            /**
+             * Format: int64
+             * @description Provider events taken in.
+             */
+            webhooksReceived: number;
+        };
         /** @description A key to be made. */
         CreateApiKeyRequest: {
             /**
@@ -977,6 +1141,38 @@ export interface components {
             /** Format: date-time */
             queuedAt: string;
             why: string;
+        };
+        /** @description Dead letters of one queue that died of the same. */
+        DeadLetterGroup: {
+            count: number;
+            /** @description The key of the newest. */
+            example: string;
+            /** Format: date-time */
+            newest: string;
+            /** Format: date-time */
+            oldest: string;
+            queue: string;
+            /** @description The first line of what they died of, with `N` for every number and id. */
+            why: string;
+        };
+        /** @description Dead letters by what they died of. */
+        DeadLetterGroups: {
+            /** @description How many dead letters these are. */
+            counted: number;
+            /** @description Whether there are older ones that were not looked at. */
+            cut: boolean;
+            /** @description Largest first. */
+            data: components["schemas"]["DeadLetterGroup"][];
+        };
+        /** @description A dead letter that was thrown away. */
+        Discarded: {
+            discarded: components["schemas"]["DeadLetter"];
+        };
+        /** @description A payload put right, and why. */
+        EditDeadLetterRequest: {
+            /** @description What the job is to do; about the same thing as before. */
+            payload: Record<string, never>;
+            reason: string;
         };
         /** @description What is to change: members left out stay as they are, `null` empties. */
         EditRequest: {
@@ -1515,9 +1711,44 @@ export interface components {
             state: "applied" | "waiting" | "reading" | "quarantined" | "unrelated";
             type: string;
         };
+        /** @description Received events of a kind. */
+        ReceivedEvents: {
+            count: number;
+            /** @description Whether there are more than were counted. */
+            cut: boolean;
+            /**
+             * Format: date-time
+             * @description When the oldest of those counted came.
+             */
+            oldest: string | null;
+        };
+        /** @description Which dead letters are tried again, and why. */
+        RedriveManyRequest: {
+            /** @description The `nextCursor` of the request before. */
+            cursor?: string | null;
+            /**
+             * @description How many at most.
+             * @default 100
+             */
+            limit: number | null;
+            /** @description Only those that died of something with this text in it, in whatever case. */
+            q?: string | null;
+            /** @description Only this queue's. */
+            queue?: string | null;
+            reason: string;
+        };
         /** @description A dead letter that is being tried again. */
         Redriven: {
             redriven: components["schemas"]["DeadLetter"];
+        };
+        /** @description What became of them. */
+        RedrivenMany: {
+            /** @description How many somebody else had taken meanwhile. */
+            gone: number;
+            /** @description Send it to go on; `null` at the end. */
+            nextCursor: string | null;
+            /** @description How many wait again. */
+            redriven: number;
         };
         /** @description A new account. */
         RegisterRequest: {
@@ -1547,6 +1778,39 @@ export interface components {
             /** @enum {string} */
             role: "customer" | "student" | "staff" | "admin";
         };
+        /** @description How the whole is doing. */
+        Status: {
+            /** Format: date-time */
+            at: string;
+            /** @description What the process that answers has counted since it began. */
+            counts: components["schemas"]["Counts"];
+            /**
+             * Format: int64
+             * @description Dead letters of all queues.
+             */
+            dead: number;
+            /** @description Received events that a job still has to move on. */
+            inboxOpen: components["schemas"]["ReceivedEvents"];
+            /** @description Received events that a person must look at. */
+            inboxQuarantined: components["schemas"]["ReceivedEvents"];
+            /**
+             * Format: int64
+             * @description For how long the oldest due job of all queues has been due; 0 when none is.
+             */
+            oldestDueMs: number;
+            queues: components["schemas"]["Queue"][];
+            store: components["schemas"]["StoreStatus"];
+            /**
+             * Format: int64
+             * @description How long the process that answers has been up.
+             */
+            upMs: number;
+            /**
+             * Format: int64
+             * @description Jobs that wait, of all queues.
+             */
+            waiting: number;
+        };
         /** @description Where an order is to go. */
         StatusRequest: {
             /** @description Who carries the parcel. */
@@ -1556,6 +1820,19 @@ export interface components {
             status: "pending" | "processing" | "shipped" | "delivered" | "completed" | "partially_completed" | "expired" | "cancelled" | "needs_attention";
             /** @description What the carrier calls the parcel. */
             trackingNumber?: string | null;
+        };
+        /** @description The store. */
+        StoreStatus: {
+            backend: string;
+            /**
+             * Format: int64
+             * @description How far its clock is ahead of that of the process that answers; below 0 when it is behind.
+             */
+            clockAheadMs: number;
+            pendingMigrations: string[];
+            /** @description Why it takes no writes. */
+            readOnly: string | null;
+            version: string;
         };
         /** @description An order's timeline. */
         Timeline: {
@@ -1778,6 +2055,11 @@ export interface operations {
                 cursor?: string;
                 /** @description Only this queue's. */
                 queue?: string;
+                /**
+                 * @description Only those that died of something with this text in it, in whatever case. A page may then be short, even empty,
+                 *     and still have a `nextCursor`.
+                 */
+                q?: string;
             };
             header?: never;
             path?: never;
@@ -1792,6 +2074,91 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_DeadLetter"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getApiAdminDeadLettersGroups: {
+        parameters: {
+            query?: {
+                /** @description Only this queue's. */
+                queue?: string;
+                /** @description Only those that died of something with this text in it, in whatever case. */
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The groups. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadLetterGroups"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postApiAdminDeadLettersRedrive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RedriveManyRequest"];
+            };
+        };
+        responses: {
+            /** @description How many. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RedrivenMany"];
                 };
             };
             /** @description Not now: sending the same request again makes sense. */
@@ -1833,6 +2200,96 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeadLetter"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putApiAdminDeadLettersKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description queue:group:number */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EditDeadLetterRequest"];
+            };
+        };
+        responses: {
+            /** @description It is queued under its old identity. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Redriven"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postApiAdminDeadLettersKeyDiscard: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description queue:group:number */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReasonRequest"];
+            };
+        };
+        responses: {
+            /** @description As it was. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Discarded"];
                 };
             };
             /** @description Not now: sending the same request again makes sense. */
@@ -2226,6 +2683,134 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_Queue"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postApiAdminQueuesQueuePause: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                queue: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReasonRequest"];
+            };
+        };
+        responses: {
+            /** @description The queue as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postApiAdminQueuesQueueResume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                queue: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReasonRequest"];
+            };
+        };
+        responses: {
+            /** @description The queue as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getApiAdminStatus: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Store, queues, received events, counts. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Status"];
                 };
             };
             /** @description Not now: sending the same request again makes sense. */

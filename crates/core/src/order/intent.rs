@@ -13,6 +13,8 @@ use serde_json::json;
 
 /// The effect "make a payment intent".
 pub const CREATE_INTENT: &str = "stripe.create_intent";
+/// The effect "tell the customer that the payment arrived".
+pub const ORDER_PAID_MAIL: &str = "email.order_paid";
 
 /// An effect's key: the same for every attempt, on every node, at any time.
 pub fn effect_key(order: OrderId, kind: &str, business_sequence: &str) -> Digest {

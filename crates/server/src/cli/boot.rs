@@ -145,7 +145,8 @@ async fn find_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
     }
 }
 
-fn http_client() -> Result<reqwest::Client, Failure> {
+/// The client for providers.
+pub(super) fn http_client() -> Result<reqwest::Client, Failure> {
     let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy();
     builder.build().map_err(|error| Failure::unavailable(format!("no HTTP client: {error}")))
 }

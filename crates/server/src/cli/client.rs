@@ -51,6 +51,11 @@ impl Client {
         Ok(Self::InProcess(node.router(), node))
     }
 
+    /// Whether a server answers, and not this very process.
+    pub(super) const fn is_server(&self) -> bool {
+        matches!(self, Self::Socket(_))
+    }
+
     /// Asks and returns the JSON of a good answer.
     pub(super) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let answer = self.send(request(method, path, body)?).await?;

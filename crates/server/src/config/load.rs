@@ -279,7 +279,7 @@ impl Loading {
 }
 
 /// How this machine reaches what listens there.
-pub(super) fn local_url(listen: SocketAddr) -> String {
+pub fn local_url(listen: SocketAddr) -> String {
     let host = match listen.ip() {
         ip if !ip.is_unspecified() => ip,
         _ => IpAddr::V4(Ipv4Addr::LOCALHOST),

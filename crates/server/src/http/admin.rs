@@ -2,10 +2,12 @@
 //! each act. Every route asks for staff; what is more dangerous asks for an admin.
 
 mod check;
+mod dead_letters;
 mod keys;
 mod people;
 mod queues;
 mod received;
+mod status;
 
 use super::Shared;
 use super::identity::Operator;
@@ -29,9 +31,15 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
         .routes(routes!(order_events))
         .routes(routes!(queues::jobs))
         .routes(routes!(queues::list))
-        .routes(routes!(queues::dead_letters))
-        .routes(routes!(queues::dead_letter))
-        .routes(routes!(queues::redrive))
+        .routes(routes!(queues::pause))
+        .routes(routes!(queues::resume))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::groups))
+        .routes(routes!(dead_letters::redrive_many))
+        .routes(routes!(dead_letters::show, dead_letters::edit))
+        .routes(routes!(dead_letters::redrive))
+        .routes(routes!(dead_letters::discard))
+        .routes(routes!(status::show))
         .routes(routes!(received::list))
         .routes(routes!(received::replay))
         .routes(routes!(people::list, people::create))
@@ -86,12 +94,17 @@ struct ReasonRequest {
 impl ReasonRequest {
     /// The reason, not empty and not a novel.
     fn checked(&self) -> Result<&str, Problem> {
-        let reason = self.reason.trim();
-        let is_plain = !reason.chars().any(char::is_control);
-        if is_plain && (1..=500).contains(&reason.chars().count()) {
-            Ok(reason)
-        } else {
-            Err(Problem::new("invalid_request", "reason: 1 to 500 characters").at("reason", "1 to 500 characters"))
-        }
+        checked_reason(&self.reason)
+    }
+}
+
+/// A reason, not empty and not a novel.
+fn checked_reason(reason: &str) -> Result<&str, Problem> {
+    let reason = reason.trim();
+    let is_plain = !reason.chars().any(char::is_control);
+    if is_plain && (1..=500).contains(&reason.chars().count()) {
+        Ok(reason)
+    } else {
+        Err(Problem::new("invalid_request", "reason: 1 to 500 characters").at("reason", "1 to 500 characters"))
     }
 }

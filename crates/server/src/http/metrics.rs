@@ -52,6 +52,28 @@ pub struct Metrics {
     oldest_due_ms: Family<QueueLabels, Gauge>,
 }
 
+/// What was counted since the process began, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Orders placed.
+    pub orders_placed: u64,
+    /// Orders paid.
+    pub orders_paid: u64,
+    /// Provider events taken in.
+    pub webhooks_received: u64,
+    /// Webhooks whose signature did not hold.
+    pub webhook_signature_faults: u64,
+    /// Signed events that nobody understood.
+    pub webhooks_quarantined: u64,
+    /// Jobs done.
+    pub jobs_done: u64,
+    /// Attempts that failed and were to be repeated.
+    pub jobs_retried: u64,
+    /// Jobs that became dead letters.
+    pub jobs_died: u64,
+}
+
 /// Buckets in seconds, from a millisecond to the longest request.
 const REQUEST_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 /// Buckets in seconds, from a click to days.
@@ -122,6 +144,22 @@ impl Metrics {
     /// Counts a job that became a dead letter.
     pub fn job_died(&self, queue: Queue) {
         self.jobs_died.get_or_create(&labels(queue.name())).inc();
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> Counts {
+        let all =
+            |jobs: &Family<QueueLabels, Counter>| Queue::ALL.iter().map(|queue| jobs.get_or_create(&labels(queue.name())).get()).sum();
+        Counts {
+            orders_placed: self.orders_placed.get(),
+            orders_paid: self.orders_paid.get(),
+            webhooks_received: self.webhooks_received.get(),
+            webhook_signature_faults: self.webhook_signature_faults.get(),
+            webhooks_quarantined: self.webhooks_quarantined.get(),
+            jobs_done: all(&self.jobs_done),
+            jobs_retried: all(&self.jobs_retried),
+            jobs_died: all(&self.jobs_died),
+        }
     }
 
     /// All of it as text, with the queues as they are now.

@@ -15,12 +15,12 @@ use ordermill_core::digest::Digest;
 use ordermill_core::id::OrderId;
 use ordermill_core::job::{Job, Report};
 use ordermill_core::order::Order;
-use ordermill_core::order::intent::effect_key;
+use ordermill_core::order::intent::{ORDER_PAID_MAIL, effect_key};
 use ordermill_store::{CommitError, OrderRef, failpoint};
 use std::sync::Arc;
 
 /// The effect "tell the customer that the payment arrived".
-pub const ORDER_PAID: &str = "email.order_paid";
+pub const ORDER_PAID: &str = ORDER_PAID_MAIL;
 /// How often a mail is sent again without knowing whether the earlier one arrived.
 pub const RESENDS_MAX: i32 = 2;
 

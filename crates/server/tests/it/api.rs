@@ -12,4 +12,5 @@ mod people;
 mod platform;
 mod products;
 mod protocol;
+mod queues;
 mod stocking;

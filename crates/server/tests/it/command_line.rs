@@ -1,6 +1,8 @@
 //! The command line as people and scripts meet it: help, refusals, exit codes, output formats. Commands run as processes,
 //! each test on a data folder of its own.
 
+mod operating;
+
 use crate::test_app::Folder;
 use serde_json::Value;
 use std::io::Write;
@@ -64,6 +66,7 @@ fn help_names_every_command() {
         "orders list",
         "orders show",
         "queue list",
+        "queue pause",
         "dlq redrive",
         "inbox replay",
         "test-webhook stripe",

@@ -75,7 +75,8 @@ const ORDERS_OF_ALL: &str = orders_where!("$1::text IS NULL");
 /// How many orders a filter that only we can apply fetches at once.
 const SLICE: usize = 250;
 
-const HEALTH: &str = "SELECT current_setting('server_version'), current_setting('transaction_read_only') = 'on'";
+const HEALTH: &str = "SELECT current_setting('server_version'), current_setting('transaction_read_only') = 'on', \
+    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
 /// Every statement of this file, for the test that prepares them.
 #[cfg(feature = "test-support")]
@@ -301,8 +302,9 @@ pub(super) async fn numbers(reader: &Reader, sequence: Sequence, count: u32) -> 
 pub(super) async fn health(reader: &Reader) -> Result<Health, StoreError> {
     let Some(row) = reader.first(HEALTH, &[]).await? else { return Err(StoreError::Unavailable("the server said nothing".to_owned())) };
     let is_read_only: bool = column(&row, 1)?;
+    let time = Timestamp::from_micros(column(&row, 2)?);
     let client = reader.client().await?;
     let pending_migrations = pending_names(&client).await?;
     let read_only = is_read_only.then(|| "the server takes no writes: it is a standby or was set read-only".to_owned());
-    Ok(Health { backend: "postgres", version: column(&row, 0)?, pending_migrations, read_only })
+    Ok(Health { backend: "postgres", version: column(&row, 0)?, pending_migrations, read_only, time })
 }

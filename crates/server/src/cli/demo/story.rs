@@ -158,7 +158,7 @@ impl Teller<'_> {
         if let Some(person) = Email::parse(UNLUCKY) {
             self.catcher.script(Scripted::To(person), Behaviour::Ok);
         }
-        let redriven = jobs::redrive(app, &dead.key, Actor::operator("demo"), "the mail server takes mail again").await;
+        let redriven = jobs::redrive(app, &dead.key, &Actor::operator("demo"), "the mail server takes mail again").await;
         redriven.map_err(|fault| failed(fault.to_string()))?;
         let to = order.text("/customer/email");
         let mail = until("the redriven mail", || async { Ok(self.catcher.list().into_iter().find(|mail| mail.to == to)) }).await?;

@@ -1,4 +1,4 @@
-//! Queues, jobs and dead letters.
+//! Queues and jobs.
 
 use super::ReasonRequest;
 use crate::app::{Fault, jobs};
@@ -10,8 +10,8 @@ use crate::http::problem::Problem;
 use crate::http::{Shared, time_text};
 use axum::Json as Answer;
 use axum::extract::{Path, State};
-use ordermill_core::job::{DeadLetter, Failure, JobKey};
-use ordermill_store::{DeadLetterQuery, JobInfo, JobQuery, QueueInfo};
+use ordermill_core::job::Failure;
+use ordermill_store::{JobInfo, JobQuery, QueueInfo};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -67,24 +67,6 @@ pub(super) struct JobBody {
     history: Vec<FailureBody>,
 }
 
-/// A job that gave up.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = DeadLetter)]
-pub(super) struct DeadLetterBody {
-    /// `queue:group:number`.
-    key: String,
-    queue: String,
-    payload: Value,
-    attempts: i32,
-    why: String,
-    #[schema(format = DateTime)]
-    queued_at: String,
-    #[schema(format = DateTime)]
-    died_at: String,
-    history: Vec<FailureBody>,
-}
-
 /// One attempt that failed.
 #[derive(Serialize, ToSchema)]
 #[schema(as = JobFailure)]
@@ -95,12 +77,6 @@ pub(super) struct FailureBody {
     /// Whether it counts against the attempts.
     counted: bool,
     why: String,
-}
-
-/// A dead letter that is being tried again.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Redriven {
-    redriven: DeadLetterBody,
 }
 
 /// Every queue
@@ -123,52 +99,49 @@ pub(super) async fn jobs(
     Ok(Answer(List { data: page.rows.iter().map(JobBody::of).collect(), next_cursor: page.cursor }))
 }
 
-/// Dead letters, latest death first
-#[utoipa::path(get, path = "/api/admin/dead-letters", tag = "operators", params(QueueQuery),
-    responses((status = 200, description = "A page.", body = List<DeadLetterBody>)))]
-pub(super) async fn dead_letters(
-    State(shared): State<Shared>,
-    _operator: Operator,
-    Query(query): Query<QueueQuery>,
-) -> Result<Answer<List<DeadLetterBody>>, Problem> {
-    let wanted =
-        DeadLetterQuery { queue: query.queue, cursor: query.cursor, limit: page_limit(query.limit)?, ..DeadLetterQuery::default() };
-    let page = shared.app.store.dead_letters(&wanted).await.map_err(Fault::from)?;
-    Ok(Answer(List { data: page.rows.iter().map(DeadLetterBody::of).collect(), next_cursor: page.cursor }))
-}
-
-/// One dead letter
-#[utoipa::path(get, path = "/api/admin/dead-letters/{key}", tag = "operators",
-    params(("key" = String, Path, description = "queue:group:number")),
-    responses((status = 200, description = "The dead letter.", body = DeadLetterBody)))]
-pub(super) async fn dead_letter(
-    State(shared): State<Shared>,
-    _operator: Operator,
-    Path(key): Path<String>,
-) -> Result<Answer<DeadLetterBody>, Problem> {
-    Ok(Answer(DeadLetterBody::of(&jobs::dead_letter(&shared.app, &parse_key(&key)?).await?)))
-}
-
-/// Try a dead letter again
-#[utoipa::path(post, path = "/api/admin/dead-letters/{key}/redrive", tag = "operators", request_body = ReasonRequest,
-    params(("key" = String, Path, description = "queue:group:number")),
-    responses((status = 200, description = "It is queued under its old identity.", body = Redriven)))]
-pub(super) async fn redrive(
+/// Let nobody claim a queue's jobs
+///
+/// Jobs that run go on. Pausing a queue that is paused changes nothing.
+#[utoipa::path(post, path = "/api/admin/queues/{queue}/pause", tag = "operators", request_body = ReasonRequest,
+    params(("queue" = String, Path, description = "Its name.")),
+    responses((status = 200, description = "The queue as it is now.", body = QueueBody)))]
+pub(super) async fn pause(
     State(shared): State<Shared>,
     operator: Operator,
-    Path(key): Path<String>,
+    Path(queue): Path<String>,
     body: Json<ReasonRequest>,
-) -> Result<Answer<Redriven>, Problem> {
-    let dead = jobs::redrive(&shared.app, &parse_key(&key)?, operator.actor(), body.value.checked()?).await?;
-    Ok(Answer(Redriven { redriven: DeadLetterBody::of(&dead) }))
+) -> Result<Answer<QueueBody>, Problem> {
+    set_paused(&shared, &queue, true, &operator, &body.value).await
 }
 
-fn parse_key(text: &str) -> Result<JobKey, Problem> {
-    JobKey::parse(text).ok_or_else(|| Problem::new("not_found", "a dead letter is named queue:group:number"))
+/// Let a queue's jobs be claimed again
+///
+/// Resuming a queue that is not paused changes nothing.
+#[utoipa::path(post, path = "/api/admin/queues/{queue}/resume", tag = "operators", request_body = ReasonRequest,
+    params(("queue" = String, Path, description = "Its name.")),
+    responses((status = 200, description = "The queue as it is now.", body = QueueBody)))]
+pub(super) async fn resume(
+    State(shared): State<Shared>,
+    operator: Operator,
+    Path(queue): Path<String>,
+    body: Json<ReasonRequest>,
+) -> Result<Answer<QueueBody>, Problem> {
+    set_paused(&shared, &queue, false, &operator, &body.value).await
+}
+
+async fn set_paused(
+    shared: &Shared,
+    queue: &str,
+    is_paused: bool,
+    operator: &Operator,
+    request: &ReasonRequest,
+) -> Result<Answer<QueueBody>, Problem> {
+    let info = jobs::set_paused(&shared.app, queue, is_paused, &operator.actor(), request.checked()?).await?;
+    Ok(Answer(QueueBody::of(info)))
 }
 
 impl QueueBody {
-    fn of(info: QueueInfo) -> Self {
+    pub(super) fn of(info: QueueInfo) -> Self {
         Self {
             queue: info.queue,
             waiting: info.waiting,
@@ -198,27 +171,12 @@ impl JobBody {
     }
 }
 
-impl DeadLetterBody {
-    fn of(dead: &DeadLetter) -> Self {
-        Self {
-            key: dead.key.to_string(),
-            queue: dead.key.queue.clone(),
-            payload: payload(&dead.payload),
-            attempts: dead.past.attempt,
-            why: dead.why.clone(),
-            queued_at: time_text(dead.queued_at),
-            died_at: time_text(dead.died_at),
-            history: history(&dead.past.history),
-        }
-    }
-}
-
 /// The payload as JSON, or as text when a newer node wrote something else.
-fn payload(text: &str) -> Value {
+pub(super) fn payload(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| json!(text))
 }
 
-fn history(failures: &[Failure]) -> Vec<FailureBody> {
+pub(super) fn history(failures: &[Failure]) -> Vec<FailureBody> {
     let render = |failure: &Failure| FailureBody {
         attempt: failure.attempt,
         at: time_text(failure.at),

@@ -256,10 +256,8 @@ async fn f28_two_people_redrive_one_letter_once(backend: Backend) {
     paid_orders(&app, 1).await;
     app.run_jobs_until("the death", async || !dead_letters(&app).await.is_empty()).await;
     let key = dead_letters(&app).await.remove(0).key;
-    let redrive = |reason: &'static str| {
-        let actor = ordermill_core::event::Actor::operator("test");
-        ordermill::app::jobs::redrive(&app.app, &key, actor, reason)
-    };
+    let actor = ordermill_core::event::Actor::operator("test");
+    let redrive = |reason: &'static str| ordermill::app::jobs::redrive(&app.app, &key, &actor, reason);
     let (first, second) = tokio::join!(redrive("one"), redrive("two"));
     assert!(first.is_ok() != second.is_ok(), "exactly one");
     assert_eq!(app.run_jobs().await, 1);
