@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use waiting::{Place, Waiting};
@@ -113,6 +114,6 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>, waiting: &Waitin
         if let Ok(slot) = tokio::time::timeout(PATIENCE, Arc::clone(slots).acquire_owned()).await {
             return Ok((stream, slot.map_err(io::Error::other)?));
         }
-        waiting.send_longest_away();
+        waiting.send_longest_away(Instant::now());
     }
 }

@@ -110,9 +110,6 @@ pub(crate) struct TestApp {
 }
 
 impl TestApp {
-    /// How many clients it takes at once.
-    pub(crate) const CONNECTIONS_MAX: usize = 300;
-
     /// On a fresh store.
     pub(crate) async fn start(backend: Backend) -> Self {
         Self::start_set(backend, |_| {}).await
@@ -198,8 +195,11 @@ impl TestApp {
             http: http.clone(),
         });
         let shared = Shared { app: Arc::clone(&app), readiness: Arc::new(Readiness::default()), catcher: Some(catcher.clone()) };
-        let limits =
-            ListenLimits { connections_max: Self::CONNECTIONS_MAX, header_timeout: Duration::from_secs(5), drain: Duration::from_secs(5) };
+        let limits = ListenLimits {
+            connections_max: app.config.server.connections_max,
+            header_timeout: Duration::from_secs(5),
+            drain: Duration::from_secs(5),
+        };
         tokio::spawn(serve(listener, http::router(shared, axum::Router::new()), limits, stop.clone()));
         Self { app, url, catcher, stripe, http, store_url, stop, folder }
     }

@@ -1,10 +1,15 @@
 //! Connections that wait for their client: reading headers, or between two requests. When every slot is taken, the one that
 //! has waited longest gives way to a new client, so that slow clients cannot keep others out (F51). A connection whose
-//! request is being answered never gives way.
+//! request is being answered never gives way, nor does one that has only just come: in a burst, its request is on the way.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// How long a connection may wait undisturbed.
+const UNDISTURBED: Duration = Duration::from_millis(500);
 
 /// Who waits, in the order in which they began to.
 #[derive(Debug, Default)]
@@ -15,7 +20,7 @@ pub(super) struct Waiting {
 #[derive(Debug, Default)]
 struct Line {
     next: u64,
-    places: BTreeMap<u64, CancellationToken>,
+    places: BTreeMap<u64, (Instant, CancellationToken)>,
 }
 
 /// One connection's place in the line, given up when the connection ends.
@@ -35,13 +40,16 @@ impl Waiting {
         Arc::new(place)
     }
 
-    /// Sends away the connection that has waited longest; says whether there was one.
-    pub(super) fn send_longest_away(&self) -> bool {
-        let longest = self.line.lock().unwrap_or_else(PoisonError::into_inner).places.pop_first();
-        longest.is_some_and(|(_, gives_way)| {
-            gives_way.cancel();
-            true
-        })
+    /// Sends away the connection that has waited longest, if it has waited long; says whether there was one.
+    pub(super) fn send_longest_away(&self, now: Instant) -> bool {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        match line.places.first_entry() {
+            Some(longest) if now.saturating_duration_since(longest.get().0) >= UNDISTURBED => {
+                longest.remove().1.cancel();
+                true
+            }
+            _ => false,
+        }
     }
 
     #[cfg(test)]
@@ -56,7 +64,7 @@ impl Place {
         let mut line = self.waiting.line.lock().unwrap_or_else(PoisonError::into_inner);
         let number = line.next;
         line.next = number.saturating_add(1);
-        line.places.insert(number, self.gives_way.clone());
+        line.places.insert(number, (Instant::now(), self.gives_way.clone()));
         *self.number.lock().unwrap_or_else(PoisonError::into_inner) = Some(number);
     }
 
@@ -88,12 +96,14 @@ mod tests {
         let waiting = Arc::new(Waiting::default());
         let (first, second, third) = (Waiting::join(&waiting), Waiting::join(&waiting), Waiting::join(&waiting));
         first.serve();
-        assert!(waiting.send_longest_away());
+        assert!(!waiting.send_longest_away(Instant::now()), "they have only just come");
+        let later = || Instant::now() + UNDISTURBED;
+        assert!(waiting.send_longest_away(later()));
         assert!(second.gives_way.is_cancelled() && !first.gives_way.is_cancelled() && !third.gives_way.is_cancelled());
         first.wait();
         drop(third);
         assert_eq!(waiting.len(), 1);
-        assert!(waiting.send_longest_away() && first.gives_way.is_cancelled());
-        assert!(!waiting.send_longest_away(), "nobody waits");
+        assert!(waiting.send_longest_away(later()) && first.gives_way.is_cancelled());
+        assert!(!waiting.send_longest_away(later()), "nobody waits");
     }
 }

@@ -11,6 +11,9 @@ on_both_stores! {
     slow_clients_do_not_keep_others_out;
 }
 
+/// How many clients the app of slow clients takes at once.
+const CONNECTIONS_MAX: usize = 300;
+
 /// What comes back for these bytes, until the server closes or has said enough.
 async fn said(app: &TestApp, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(app.url.trim_start_matches("http://")).await.expect("a connection");
@@ -61,10 +64,10 @@ async fn requests_that_two_servers_would_read_differently_are_refused(backend: B
 
 /// Every slot is taken by somebody who sends a header byte by byte; others are served all the same.
 async fn slow_clients_do_not_keep_others_out(backend: Backend) {
-    let app = TestApp::start(backend).await;
+    let app = TestApp::start_set(backend, |config| config.server.connections_max = CONNECTIONS_MAX).await;
     let before = p99(&app).await;
     let mut slow = Vec::new();
-    for _ in 0..TestApp::CONNECTIONS_MAX + 200 {
+    for _ in 0..CONNECTIONS_MAX + 200 {
         let mut stream = TcpStream::connect(app.url.trim_start_matches("http://")).await.expect("a connection");
         stream.write_all(b"GET /api/products HTTP/1.1\r\nX-Slow: ").await.expect("it takes the bytes");
         slow.push(stream);
