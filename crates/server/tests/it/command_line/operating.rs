@@ -6,6 +6,7 @@ use crate::test_app::Folder;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Output;
+use std::time::Duration;
 
 /// What `doctor` says of one thing, as `state: what → fix` lines.
 fn findings(output: &Output, about: &str) -> Vec<String> {
@@ -13,6 +14,18 @@ fn findings(output: &Output, about: &str) -> Vec<String> {
     let rows = answer["data"].as_array().expect("a list").iter();
     let line = |row: &Value| format!("{}: {} → {}", row["state"], row["what"], row["fix"]).replace('"', "");
     rows.filter(|row| row["about"] == about).map(line).collect()
+}
+
+/// The banner comes a moment before the control socket, without which commands would open the store themselves.
+fn wait_for_control(folder: &Path) {
+    let socket = folder.join("ordermill-data/control.sock");
+    for _ in 0..600 {
+        if std::os::unix::net::UnixStream::connect(&socket).is_ok() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("nobody answers on the control socket");
 }
 
 /// Settings that `serve` takes, with a mail server and a Stripe that nobody answers for.
@@ -35,6 +48,7 @@ fn production(folder: &Path, arguments: &[&str]) -> std::process::Command {
 fn doctor_finds_nothing_on_a_healthy_dev_server() {
     let folder = Folder::new();
     let dev = Dev::start(&folder.0);
+    wait_for_control(&folder.0);
     let healthy = run(&folder.0, &["doctor"]);
     let said = text(&healthy.stdout);
     assert_eq!(healthy.status.code(), Some(0), "{said}\n{}", text(&healthy.stderr));
