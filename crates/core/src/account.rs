@@ -114,6 +114,13 @@ pub struct Session {
     pub is_dev: bool,
 }
 
+impl Session {
+    /// Whether it is still good for its account.
+    pub fn is_good(&self, user: &User, now: Timestamp) -> bool {
+        self.user_id == user.id && self.generation == user.generation && now < self.expires_at
+    }
+}
+
 /// What a one-time token is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -136,6 +143,31 @@ pub struct OneTimeToken {
     pub created_at: Timestamp,
     /// From when on it is good for nothing.
     pub expires_at: Timestamp,
+    /// The generation that the account had when it was made: setting a password makes every token before it worthless.
+    #[serde(default)]
+    pub generation: i64,
+}
+
+/// How long a token for a new password works.
+pub const RESET_TOKEN_TTL_MS: i64 = 3_600_000;
+
+impl OneTimeToken {
+    /// A token that lets this account set a new password.
+    pub fn for_reset(token: Digest, user: &User, now: Timestamp) -> Self {
+        Self {
+            token,
+            purpose: TokenPurpose::PasswordReset,
+            user_id: user.id,
+            created_at: now,
+            expires_at: now.plus_ms(RESET_TOKEN_TTL_MS),
+            generation: user.generation,
+        }
+    }
+
+    /// Whether it still works for its account.
+    pub fn is_good(&self, purpose: TokenPurpose, user: &User, now: Timestamp) -> bool {
+        self.purpose == purpose && self.user_id == user.id && self.generation == user.generation && now < self.expires_at
+    }
 }
 
 /// Failed log-ins of one account, counted so that guessing is slow on every node.
@@ -149,4 +181,55 @@ pub struct Throttle {
     pub since: Timestamp,
     /// Counts the writes of this row, from 1.
     pub version: i64,
+}
+
+/// How long failures are counted together, and how long an account stays closed at most.
+pub const THROTTLE_WINDOW_MS: i64 = 900_000;
+/// After so many failed log-ins within the window nobody signs in, whatever the password.
+pub const LOGIN_FAILURES_MAX: i32 = 10;
+/// So many mails with a token go to one address within the window.
+pub const RESET_MAILS_MAX: i32 = 5;
+
+impl Throttle {
+    /// How long it still closes the way, if so many are the most that may be counted in one window.
+    pub fn closed_for_ms(&self, max: i32, now: Timestamp) -> Option<i64> {
+        let left_ms = THROTTLE_WINDOW_MS.saturating_sub(now.ms_since(self.since));
+        (self.failures >= max && left_ms > 0).then_some(left_ms)
+    }
+
+    /// One more, after what was found: in its window, or in a new one that begins now.
+    #[must_use]
+    pub fn one_more(found: Option<&Self>, scope: Digest, now: Timestamp) -> Self {
+        match found {
+            Some(found) => {
+                let is_over = now.ms_since(found.since) >= THROTTLE_WINDOW_MS;
+                let (failures, since) = if is_over { (1, now) } else { (found.failures.saturating_add(1), found.since) };
+                Self { scope, failures, since, version: found.version.saturating_add(1) }
+            }
+            None => Self { scope, failures: 1, since: now, version: 1 },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_closes_the_way_until_the_window_is_over() {
+        let (scope, start) = (Digest::of(b"an"), Timestamp::from_millis(1_000_000));
+        let mut counted = None;
+        for failure in 0..LOGIN_FAILURES_MAX {
+            let now = start.plus_ms(i64::from(failure));
+            assert_eq!(counted.as_ref().and_then(|found: &Throttle| found.closed_for_ms(LOGIN_FAILURES_MAX, now)), None);
+            counted = Some(Throttle::one_more(counted.as_ref(), scope, now));
+        }
+        let counted = counted.expect("counted");
+        assert_eq!((counted.failures, counted.since, counted.version), (10, start, 10));
+        assert_eq!(counted.closed_for_ms(LOGIN_FAILURES_MAX, start.plus_ms(1)), Some(THROTTLE_WINDOW_MS - 1));
+        let over = start.plus_ms(THROTTLE_WINDOW_MS);
+        assert_eq!(counted.closed_for_ms(LOGIN_FAILURES_MAX, over), None);
+        let next = Throttle::one_more(Some(&counted), scope, over);
+        assert_eq!((next.failures, next.since, next.version), (1, over, 11));
+    }
 }

@@ -4,7 +4,7 @@
 //! its whole history. The attempt number counts up *at the claim* and is the fencing token: whoever finishes must
 //! still hold it (F16, F21). This file must not know how a store keeps jobs or what handlers do.
 
-use crate::id::OrderId;
+use crate::id::{OrderId, UserId};
 use crate::payment::Provider;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -104,6 +104,13 @@ pub enum Payload {
         /// The order.
         order_id: OrderId,
     },
+    /// Send the token for a new password. The token is not in here: jobs are shown to operators and may become dead letters,
+    /// so the worker makes it when it sends.
+    #[serde(rename = "email.password_reset.v1")]
+    EmailPasswordReset {
+        /// The account.
+        user_id: UserId,
+    },
     /// Apply a received event whose order did not exist yet, or read the object it hints at.
     #[serde(rename = "inbox.apply.v1")]
     InboxApply {
@@ -134,7 +141,7 @@ impl Payload {
     /// Whose work it is.
     pub const fn queue(&self) -> Queue {
         match self {
-            Self::EmailOrderPaid { .. } => Queue::Email,
+            Self::EmailOrderPaid { .. } | Self::EmailPasswordReset { .. } => Queue::Email,
             Self::InboxApply { .. } => Queue::Inbox,
             Self::StripeCreateIntent { .. } => Queue::Stripe,
         }
@@ -144,6 +151,7 @@ impl Payload {
     pub fn group(&self) -> String {
         match self {
             Self::EmailOrderPaid { order_id } | Self::StripeCreateIntent { order_id } => order_id.to_string(),
+            Self::EmailPasswordReset { user_id } => format!("user:{user_id}"),
             Self::InboxApply { provider, event_id } => format!("{}:{event_id}", provider.name()),
         }
     }

@@ -135,6 +135,15 @@ pub enum Refusal {
     /// Wrong e-mail or password; which of the two is not said.
     #[error("the e-mail address or the password is wrong")]
     InvalidCredentials,
+    /// A one-time token that is wrong, used or too old; which of these is not said.
+    #[error("the token is wrong, was used or is too old")]
+    InvalidToken,
+    /// Too many failed log-ins of this account.
+    #[error("too many attempts; the next one makes sense in {retry_after_s} seconds")]
+    TooManyAttempts {
+        /// When the next one makes sense.
+        retry_after_s: u32,
+    },
     /// The key was used for another request.
     #[error("this Idempotency-Key was used with another request")]
     IdempotencyKeyReused,
@@ -171,6 +180,8 @@ impl Refusal {
             Self::StudentNotFound { .. } => "student_not_found",
             Self::LastAdmin => "last_admin",
             Self::InvalidCredentials => "invalid_credentials",
+            Self::InvalidToken => "invalid_token",
+            Self::TooManyAttempts { .. } => "too_many_attempts",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::TooLarge { .. } => "too_large",
         }

@@ -6,6 +6,7 @@ mod accounts;
 mod admin;
 mod body;
 mod carts;
+mod client;
 pub mod control;
 mod dev;
 mod docs;
@@ -18,6 +19,7 @@ pub mod metrics;
 mod openapi;
 pub mod operations;
 mod orders;
+mod per_address;
 mod platform;
 mod problem;
 mod products;
@@ -66,9 +68,11 @@ pub fn router(shared: Shared, extra: Router) -> Router {
     let share = |requests_max| middleware::from_fn_with_state(limits::Share::new(requests_max), limits::admit);
     let (api, _) = api().split_for_parts();
     let (webhooks, _) = webhooks().split_for_parts();
-    // Shed first, before anybody is looked up. Webhooks keep a share of their own: a flood of shoppers must not make a
+    // Shed first, then held off by address, before anybody is looked up. Webhooks keep a share of their own: a flood of shoppers must not make a
     // provider give up.
-    let api = api.route_layer(check.clone()).layer(share(settings.requests_max));
+    let addresses = per_address::Limits::new(&settings, Arc::clone(&shared.app.clock));
+    let addresses = middleware::from_fn_with_state(addresses, per_address::admit);
+    let api = api.route_layer(check.clone()).route_layer(addresses).layer(share(settings.requests_max));
     let webhooks = webhooks.route_layer(check).layer(DefaultBodyLimit::max(WEBHOOK_BODY_MAX)).layer(share(settings.webhook_requests_max));
     let mut routes = api.merge(webhooks).merge(Router::from(open()));
     if shared.catcher.is_some() {
@@ -90,6 +94,9 @@ fn api() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(accounts::register))
         .routes(routes!(accounts::login))
+        .routes(routes!(accounts::passwords::logout))
+        .routes(routes!(accounts::passwords::forgot))
+        .routes(routes!(accounts::passwords::reset))
         .routes(routes!(accounts::me, accounts::edit_me))
         .routes(routes!(products::list, products::staff::create))
         .routes(routes!(products::show, products::staff::change))

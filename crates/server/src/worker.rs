@@ -6,6 +6,7 @@
 
 pub mod email;
 pub mod inbox;
+mod password_reset;
 mod pool;
 
 pub use pool::{run, run_due};
@@ -113,6 +114,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 async fn dispatch(app: &App, job: &Job) -> Handled {
     match Payload::decode(&job.payload) {
         Some(Payload::EmailOrderPaid { order_id }) => email::run(app, job, order_id).await,
+        Some(Payload::EmailPasswordReset { user_id }) => password_reset::run(app, job, user_id).await,
         Some(Payload::InboxApply { provider, event_id }) => inbox::run(app, job, provider, &event_id).await,
         Some(Payload::StripeCreateIntent { order_id }) => payments::intent::create(app, job, order_id).await,
         None => Report::NotYet { why: "only a newer version knows what to do with this job".to_owned() }.into(),

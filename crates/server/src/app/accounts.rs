@@ -1,20 +1,23 @@
-//! Registering, signing in, knowing who asks. Tokens are opaque and only their digest is kept; passwords are argon2id.
+//! Registering, signing in and out, knowing who asks. Tokens are opaque and only their digest is kept; passwords are argon2id.
 
+mod attempts;
 mod passwords;
 pub mod people;
 mod profile;
+mod recovery;
 mod sessions;
 
 pub use passwords::PasswordHasher;
 pub use profile::{Edit, ProfileEdit, edit_profile};
+pub use recovery::{forgot_password, reset_password};
 pub use sessions::SessionCache;
 
-use super::commit::commit;
+use super::commit::{DECISIONS, commit};
 use super::{App, Fault};
 use crate::config::Mode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ordermill_core::account::{Role, Session, User};
+use ordermill_core::account::{LOGIN_FAILURES_MAX, Role, Session, User};
 use ordermill_core::change::{Change, Key, Row};
 use ordermill_core::contact::{Email, Phone};
 use ordermill_core::digest::Digest;
@@ -101,20 +104,61 @@ async fn new_user(app: &App, registration: Registration) -> Result<User, Fault> 
     })
 }
 
-/// Signs somebody in. An unknown address takes as long as a wrong password.
+/// Signs somebody in. An unknown address takes as long as a wrong password, and its failures are counted the same.
 pub async fn login(app: &App, email: &str, password: String) -> Result<SignedIn, Fault> {
-    let user = match Email::parse(email) {
-        Some(email) => find_user(app, &email).await?,
-        None => None,
+    let Some(email) = Email::parse(email) else {
+        // Nobody can have this address, so there is nothing to count for.
+        app.passwords.verify(password, None).await?;
+        return Err(Refusal::InvalidCredentials.into());
     };
+    let scope = attempts::scope(attempts::LOGIN, &email);
+    // Looked at first only to spare the hashing; what counts is what is found when the answer is known.
+    attempts::check(attempts::find(app, scope).await?.as_ref(), LOGIN_FAILURES_MAX, app.now())?;
+    let user = find_user(app, &email).await?;
     let hash = user.as_ref().map(|user| user.password_hash.clone());
     let is_right = app.passwords.verify(password, hash).await?;
-    let user = user.filter(|user| is_right && may_sign_in(app, user)).ok_or(Refusal::InvalidCredentials)?;
+    let Some(user) = user.filter(|user| is_right && may_sign_in(app, user)) else {
+        attempts::count(app, scope, LOGIN_FAILURES_MAX).await?;
+        return Err(Refusal::InvalidCredentials.into());
+    };
+    begin_session(app, user, scope).await
+}
+
+/// Begins a session of somebody whose password was right, and forgets the failures before it. While it was checked, rivals
+/// may have used up what an account may fail: then this attempt learns nothing either, so that however many guess at once,
+/// no more than the limit are told whether they were right.
+async fn begin_session(app: &App, user: User, scope: Digest) -> Result<SignedIn, Fault> {
     let (token, session) = new_session(app, &user);
+    let id = app.change_id();
+    for _ in 0..DECISIONS {
+        let failed = attempts::find(app, scope).await?;
+        attempts::check(failed.as_ref(), LOGIN_FAILURES_MAX, app.now())?;
+        let mut change = Change::new(id);
+        change.insert(Row::Session(session.clone()));
+        if let Some(failed) = &failed {
+            change.delete(Key::Throttle(scope), failed.version);
+        }
+        match commit(app, &Arc::new(change)).await {
+            Ok(()) => return Ok(SignedIn { user, token, expires_at: session.expires_at }),
+            Err(CommitError::Conflict(_)) => {}
+            Err(other) => return Err(other.into()),
+        }
+    }
+    Err(Fault::Unavailable("too many log-ins of one account at once".to_owned()))
+}
+
+/// Ends the session of this token, here at once; a node that saw it lately believes it for some seconds more.
+pub async fn logout(app: &App, token: &str) -> Result<(), Fault> {
+    let digest = Digest::of(token.as_bytes());
     let mut change = Change::new(app.change_id());
-    change.insert(Row::Session(session.clone()));
-    commit(app, &Arc::new(change)).await?;
-    Ok(SignedIn { user, token, expires_at: session.expires_at })
+    change.delete(Key::Session(digest), 1);
+    let ended = commit(app, &Arc::new(change)).await;
+    app.sessions.forget(&digest);
+    match ended {
+        // Somebody else ended it at the same time.
+        Ok(()) | Err(CommitError::Conflict(_)) => Ok(()),
+        Err(other) => Err(other.into()),
+    }
 }
 
 /// Who a token belongs to, if it is one of ours and still good.
@@ -124,11 +168,12 @@ pub async fn authenticate(app: &App, token: &str) -> Result<Option<User>, Fault>
     if let Some(user) = app.sessions.get(&digest, now) {
         return Ok(Some(user));
     }
+    let looked_up = app.sessions.look_up();
     let Some((session, user)) = app.store.session(&digest).await? else { return Ok(None) };
-    if session.expires_at <= now || session.generation != user.generation || !may_sign_in(app, &user) {
+    if !session.is_good(&user, now) || !may_sign_in(app, &user) {
         return Ok(None);
     }
-    app.sessions.insert(digest, user.clone(), now);
+    app.sessions.insert(digest, user.clone(), now, looked_up);
     Ok(Some(user))
 }
 

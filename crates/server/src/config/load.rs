@@ -307,6 +307,9 @@ fn blank(mode: Mode) -> Config {
             request_timeout_ms: 0,
             drain_ms: 0,
             session_ttl_s: 0,
+            login_per_minute: u64::MAX,
+            register_per_minute: u64::MAX,
+            forgot_per_minute: u64::MAX,
         },
         store: StoreConfig { url: StoreUrl::new("") },
         orders: OrdersConfig { code_prefix: String::new(), currency: Currency::VND, ttl_card_s: 0, ttl_transfer_s: 0 },
@@ -318,7 +321,7 @@ fn blank(mode: Mode) -> Config {
             timeout_ms: 0,
         },
         sepay: SepayConfig { bank_bin: None, account_number: None, account_name: None },
-        mail: MailConfig { smtp_url: None, from: String::new(), templates_dir: None, timeout_ms: 0 },
+        mail: MailConfig { smtp_url: None, from: String::new(), templates_dir: None, timeout_ms: 0, password_reset_path: String::new() },
         worker: WorkerConfig { concurrency: 0, lease_ms: 0 },
         log: LogConfig { format: Format::Json, level: String::new() },
     }

@@ -17,6 +17,12 @@ pub(super) fn web_url(text: &str) -> Result<String, &'static str> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// Where on our site a page is; white space or a second question mark would break the link that it becomes part of.
+pub(super) fn path(text: &str) -> Result<String, &'static str> {
+    let is_path = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains(['?', '#', '"', '<', '>']);
+    if is_path { Ok(text.to_owned()) } else { Err("a path such as /reset-password, without ? and #") }
+}
+
 /// Longer codes get cut off in the texts of transfers.
 const CODE_PREFIX_BYTES_MAX: usize = 8;
 
@@ -116,6 +122,8 @@ mod tests {
         assert!(["127.0.0.1:2525", "http://mail.example.com", "smtp:"].iter().all(|text| smtp_url(text).is_err()));
         assert!(["info", "warn,ordermill=debug"].iter().all(|text| log_level(text).is_ok()));
         assert!(log_level("ordermill=loud").is_err());
+        assert!(path("/account/reset").is_ok());
+        assert!(["reset", "/reset?a=b", "/re set", "/đặt-lại"].iter().all(|text| path(text).is_err()));
         assert!(one_line("Shop\r\nBcc: eve@example.com").is_err());
     }
 

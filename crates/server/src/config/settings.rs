@@ -74,6 +74,12 @@ pub struct ServerConfig {
     pub drain_ms: u64,
     /// How long a log-in lasts.
     pub session_ttl_s: i64,
+    /// Log-ins that one client address may try in a minute; 0 for no limit, as for the next two.
+    pub login_per_minute: u64,
+    /// Registrations of one client address in a minute.
+    pub register_per_minute: u64,
+    /// Mails for a new password that one client address may ask for in a minute.
+    pub forgot_per_minute: u64,
 }
 
 /// `[store]`: where orders are kept.
@@ -133,6 +139,8 @@ pub struct MailConfig {
     pub templates_dir: Option<PathBuf>,
     /// How long handing over one mail may take.
     pub timeout_ms: u64,
+    /// The page that the link in a mail for a new password leads to, behind the public URL; it gets `?token=`.
+    pub password_reset_path: String,
 }
 
 /// `[worker]`: how jobs are worked off.

@@ -114,6 +114,8 @@ const TIMEOUT_MS_MAX: u64 = 3_600_000;
 const TTL_S_MAX: i64 = 31_536_000;
 /// More than the file descriptors and memory of any machine this is made for.
 const CONNECTIONS_MAX: usize = 1_000_000;
+/// One in a millisecond; whoever wants more wants none.
+const PER_MINUTE_MAX: u64 = 60_000;
 
 /// Every setting, in the order of the file.
 pub static SETTINGS: &[Setting] = &[
@@ -214,6 +216,27 @@ pub static SETTINGS: &[Setting] = &[
         preset: Preset::Value("2592000"),
         doc: "How long a log-in lasts: 30 days.",
         field: Field::Span(|config| &mut config.server.session_ttl_s, 1..=TTL_S_MAX),
+    },
+    Setting {
+        section: "server",
+        key: "login_per_minute",
+        preset: Preset::Value("60"),
+        doc: "Log-ins that one client address may try in a minute, on each node; 0 for no limit, as dev has it.",
+        field: Field::Limit(|config| &mut config.server.login_per_minute, 0..=PER_MINUTE_MAX),
+    },
+    Setting {
+        section: "server",
+        key: "register_per_minute",
+        preset: Preset::Value("30"),
+        doc: "Registrations of one client address in a minute; 0 for no limit, as dev has it.",
+        field: Field::Limit(|config| &mut config.server.register_per_minute, 0..=PER_MINUTE_MAX),
+    },
+    Setting {
+        section: "server",
+        key: "forgot_per_minute",
+        preset: Preset::Value("10"),
+        doc: "Mails for a new password that one client address may ask for in a minute; 0 for no limit, as dev has it.",
+        field: Field::Limit(|config| &mut config.server.forgot_per_minute, 0..=PER_MINUTE_MAX),
     },
     Setting {
         section: "store",
@@ -335,6 +358,13 @@ pub static SETTINGS: &[Setting] = &[
         field: Field::Limit(|config| &mut config.mail.timeout_ms, 1..=TIMEOUT_MS_MAX),
     },
     Setting {
+        section: "mail",
+        key: "password_reset_path",
+        preset: Preset::Value("/reset-password"),
+        doc: "Your page for a new password, behind `public_url`; mails lead to it with ?token=.",
+        field: Field::Text(|config| &mut config.mail.password_reset_path, read::path),
+    },
+    Setting {
         section: "worker",
         key: "concurrency",
         preset: Preset::Value("8"),
@@ -424,6 +454,9 @@ mod tests {
                 request_timeout_ms: 30000,
                 drain_ms: 20000,
                 session_ttl_s: 2592000,
+                login_per_minute: 60,
+                register_per_minute: 30,
+                forgot_per_minute: 10,
             },
             store: StoreConfig {
                 url: StoreUrl(sqlite:data/ordermill.db),
@@ -451,6 +484,7 @@ mod tests {
                 from: "",
                 templates_dir: None,
                 timeout_ms: 10000,
+                password_reset_path: "/reset-password",
             },
             worker: WorkerConfig {
                 concurrency: 8,

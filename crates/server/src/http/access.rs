@@ -101,8 +101,11 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("PUT", "/api/products/{id}", Access::Staff),
     ("POST", "/api/products/{id}/stock", Access::Staff),
     ("POST", "/api/users/login", Access::Public),
+    ("POST", "/api/users/logout", Access::Account),
     ("GET", "/api/users/me", Access::Account),
     ("PATCH", "/api/users/me", Access::Account),
+    ("POST", "/api/users/password/forgot", Access::Public),
+    ("POST", "/api/users/password/reset", Access::Public),
     ("POST", "/api/users/register", Access::Public),
     ("POST", "/api/webhook/stripe", Access::Signature),
     ("GET", "/docs", Access::Public),
@@ -183,7 +186,7 @@ fn refuse_unlisted(method: &Method, path: &str) -> Result<Option<Caller>, Proble
 }
 
 /// The token of an `Authorization: Bearer` header.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && (1..=512).contains(&token.len())).then_some(token)

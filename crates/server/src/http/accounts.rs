@@ -1,5 +1,7 @@
 //! Registering, signing in, one's own account.
 
+pub(super) mod passwords;
+
 use super::body::Json;
 use super::identity::SignedIn;
 use super::openapi::vocabulary;

@@ -68,6 +68,7 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("internal", 500, "Something broke on our side"),
     ("invalid_credentials", 401, "The e-mail address or the password is wrong"),
     ("invalid_request", 422, "The request does not say what it must"),
+    ("invalid_token", 422, "The token is wrong, used or too old"),
     ("last_admin", 409, "The last admin stays one"),
     ("malformed_body", 400, "The body is not JSON"),
     ("method_currency", 422, "The payment method cannot take the currency"),
@@ -83,6 +84,7 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("stock_too_low", 409, "There is not that much in stock"),
     ("student_not_found", 400, "There is no such student or customer"),
     ("too_large", 422, "The request is too large to become true at once"),
+    ("too_many_attempts", 429, "Too many attempts"),
     ("too_many_lines", 422, "The order has too many lines"),
     ("total_mismatch", 409, "The order costs something else"),
     ("unauthenticated", 401, "The request carries no valid token"),
@@ -230,6 +232,7 @@ impl From<Refusal> for Problem {
             Refusal::StockTooLow { available } => problem.with("available", json!(available)),
             Refusal::VersionMismatch { found } => problem.with("version", json!(found)),
             Refusal::IllegalTransition { allowed, .. } => problem.with("allowed", json!(allowed)),
+            Refusal::TooManyAttempts { retry_after_s } => problem.retry_after(retry_after_s),
             Refusal::UnknownProduct { product_id } => problem.with("productId", json!(product_id)),
             _ => problem,
         }
@@ -268,6 +271,8 @@ mod tests {
             Refusal::StudentNotFound { role: "student" },
             Refusal::LastAdmin,
             Refusal::InvalidCredentials,
+            Refusal::InvalidToken,
+            Refusal::TooManyAttempts { retry_after_s: 1 },
             Refusal::IdempotencyKeyReused,
             Refusal::TooLarge { what: String::new() },
         ];

@@ -4,6 +4,7 @@
 mod stall;
 mod waiting;
 
+use super::client::Peer;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -13,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use stall::Stream;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -91,11 +93,15 @@ fn connect(
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = hyper::Result<()>> + use<> {
     let (router, place) = (router.clone(), Arc::clone(place));
+    // A client that is gone already has no address any more; nobody will read its answer.
+    let peer = Peer(stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip()));
     let service = service_fn(move |request: Request<Incoming>| {
         let (router, place) = (router.clone(), Arc::clone(&place));
         async move {
             place.serve();
-            let response = router.oneshot(request.map(Body::new)).await;
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            let response = router.oneshot(request).await;
             place.wait();
             response
         }

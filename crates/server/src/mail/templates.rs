@@ -17,10 +17,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use thiserror::Error;
-use view::OrderPaid;
+use view::{OrderPaid, PasswordReset};
 
 /// The built-in texts by their names, which are also their paths in an operator's folder.
-const BUILT_IN: [(&str, &str); 8] = [
+const BUILT_IN: [(&str, &str); 14] = [
     ("layout.html", include_str!("../templates/mail/layout.html")),
     ("order_table.html", include_str!("../templates/mail/order_table.html")),
     ("vi/order_paid.subject.txt", include_str!("../templates/mail/vi/order_paid.subject.txt")),
@@ -29,6 +29,12 @@ const BUILT_IN: [(&str, &str); 8] = [
     ("en/order_paid.subject.txt", include_str!("../templates/mail/en/order_paid.subject.txt")),
     ("en/order_paid.txt", include_str!("../templates/mail/en/order_paid.txt")),
     ("en/order_paid.html", include_str!("../templates/mail/en/order_paid.html")),
+    ("vi/password_reset.subject.txt", include_str!("../templates/mail/vi/password_reset.subject.txt")),
+    ("vi/password_reset.txt", include_str!("../templates/mail/vi/password_reset.txt")),
+    ("vi/password_reset.html", include_str!("../templates/mail/vi/password_reset.html")),
+    ("en/password_reset.subject.txt", include_str!("../templates/mail/en/password_reset.subject.txt")),
+    ("en/password_reset.txt", include_str!("../templates/mail/en/password_reset.txt")),
+    ("en/password_reset.html", include_str!("../templates/mail/en/password_reset.html")),
 ];
 
 /// The texts of mails, ready to be filled in.
@@ -70,7 +76,7 @@ impl fmt::Display for TemplateError {
 }
 
 impl Templates {
-    /// The built-in texts, and over them those of the operator's folder. Every mail is filled in once with made-up orders,
+    /// The built-in texts, and over them those of the operator's folder. Every mail is filled in once with made-up values,
     /// so that a misspelt name in any of them is an error here.
     pub fn load(overrides: Option<&Path>) -> Result<Self, TemplateError> {
         let replaced = overrides.map_or_else(|| Ok(BTreeMap::new()), overrides::read)?;
@@ -85,6 +91,9 @@ impl Templates {
             for sample in OrderPaid::samples(locale) {
                 templates.render("order_paid", locale, &sample.value())?;
             }
+            for sample in PasswordReset::samples(locale) {
+                templates.render("password_reset", locale, &sample.value())?;
+            }
         }
         Ok(templates)
     }
@@ -92,6 +101,17 @@ impl Templates {
     /// The mail that tells a customer that the payment arrived.
     pub fn render_order_paid(&self, order: &Order, locale: Locale, public_url: &str) -> Result<Rendered, TemplateError> {
         self.render("order_paid", locale, &OrderPaid::of(order, locale, public_url).value())
+    }
+
+    /// The mail with the link that leads to a new password.
+    pub fn render_password_reset(
+        &self,
+        name: Option<&str>,
+        link: &str,
+        locale: Locale,
+        public_url: &str,
+    ) -> Result<Rendered, TemplateError> {
+        self.render("password_reset", locale, &PasswordReset::of(name, link, locale, public_url).value())
     }
 
     fn render(&self, mail: &str, locale: Locale, values: &Value) -> Result<Rendered, TemplateError> {

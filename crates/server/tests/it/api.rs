@@ -13,4 +13,5 @@ mod platform;
 mod products;
 mod protocol;
 mod queues;
+mod signing_in;
 mod stocking;

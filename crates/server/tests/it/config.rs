@@ -354,6 +354,9 @@ fn dev_needs_nothing_and_everything_works() {
     server.request_timeout_ms | 30000 | default
     server.drain_ms | 20000 | default
     server.session_ttl_s | 2592000 | default
+    server.login_per_minute | 0 | dev
+    server.register_per_minute | 0 | dev
+    server.forgot_per_minute | 0 | dev
     store.url | sqlite:DIR/data/ordermill.db | default
     orders.code_prefix | DH | default
     orders.currency | VND | default
@@ -371,6 +374,7 @@ fn dev_needs_nothing_and_everything_works() {
     mail.from | Ordermill Dev <shop@example.com> | dev
     mail.templates_dir | [not set] | default
     mail.timeout_ms | 10000 | default
+    mail.password_reset_path | /reset-password | default
     worker.concurrency | 8 | default
     worker.lease_ms | 30000 | default
     log.format | text | dev

@@ -206,7 +206,7 @@ impl Fixture {
 
     /// A token by which the owner of an account sets a new password.
     pub fn one_time_token(&self, user_id: UserId, expires_at: Timestamp) -> OneTimeToken {
-        OneTimeToken { token: self.digest(), purpose: TokenPurpose::PasswordReset, user_id, created_at: NOW, expires_at }
+        OneTimeToken { token: self.digest(), purpose: TokenPurpose::PasswordReset, user_id, created_at: NOW, expires_at, generation: 0 }
     }
 
     /// The first failed log-in of somebody.

@@ -90,7 +90,8 @@ pub async fn discard(app: &App, key: &JobKey, actor: &Actor, reason: &str) -> Re
                 leave_effect(app, &mut change, &effect);
             }
         }
-        Some(Payload::StripeCreateIntent { .. }) | None => {}
+        // A mail with a token leaves no effect: whoever still wants one asks again.
+        Some(Payload::StripeCreateIntent { .. } | Payload::EmailPasswordReset { .. }) | None => {}
     }
     match commit(app, &Arc::new(change)).await {
         Ok(()) => Ok(dead),

@@ -124,6 +124,20 @@ proptest! {
     }
 }
 
+#[test]
+fn a_mail_for_a_new_password_has_its_link_and_nothing_of_a_hostile_name() {
+    let templates = Templates::load(None).unwrap();
+    for locale in Locale::ALL {
+        let link = "https://shop.example/reset-password?token=abc-_1";
+        let mail = templates.render_password_reset(Some(HOSTILE), link, locale, "https://shop.example").unwrap();
+        assert!(mail.text.contains(&format!("\n{link}\n")) && mail.text.contains("60"), "{}", mail.text);
+        let shown = mail.html.replace("&#x2f;", "/");
+        assert_eq!(shown.matches(link).count(), 2, "{}", mail.html);
+        assert!(!mail.html.contains("<script"), "{}", mail.html);
+        assert!(templates.render_password_reset(None, link, locale, "https://shop.example").is_ok());
+    }
+}
+
 /// A folder of an operator's texts that is removed when the test ends.
 struct Folder(PathBuf);
 

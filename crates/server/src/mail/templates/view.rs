@@ -1,8 +1,9 @@
-//! What a template may show of an order: texts only, amounts written out, everything that strangers wrote made safe for
+//! What a template may show: texts only, amounts written out, everything that strangers wrote made safe for
 //! display. These names are what operators write in their own templates, so none may change its meaning.
 
 use super::display_text;
 use minijinja::{Value, context};
+use ordermill_core::account::RESET_TOKEN_TTL_MS;
 use ordermill_core::locale::Locale;
 use ordermill_core::money::{Currency, Money, format_money};
 use ordermill_core::order::Order;
@@ -107,6 +108,44 @@ impl OrderPaid {
                 paid => &self.paid,
                 credit => &self.credit,
             },
+        }
+    }
+}
+
+/// The values of the mail `password_reset`.
+#[derive(Debug)]
+pub(super) struct PasswordReset {
+    lang: &'static str,
+    public_url: String,
+    customer_name: Option<String>,
+    link: String,
+}
+
+impl PasswordReset {
+    /// What the mail to somebody of this name shows.
+    pub(super) fn of(name: Option<&str>, link: &str, locale: Locale, public_url: &str) -> Self {
+        Self {
+            lang: locale.name(),
+            public_url: public_url.to_owned(),
+            customer_name: name.map(display_text).filter(|name| !name.is_empty()),
+            link: link.to_owned(),
+        }
+    }
+
+    /// Made-up values to try a template with.
+    pub(super) fn samples(locale: Locale) -> [Self; 2] {
+        let sample = |name| Self::of(name, "https://shop.example/reset-password?token=sample", locale, "https://shop.example");
+        [sample(Some("Sample")), sample(None)]
+    }
+
+    /// The same as the template engine takes it.
+    pub(super) fn value(&self) -> Value {
+        context! {
+            lang => self.lang,
+            public_url => &self.public_url,
+            customer => context! { name => &self.customer_name },
+            link => &self.link,
+            minutes => RESET_TOKEN_TTL_MS / 60_000,
         }
     }
 }
