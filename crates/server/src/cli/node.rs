@@ -86,13 +86,15 @@ pub(crate) async fn work(node: &Node, listeners: Listeners, duties: Duties, stop
     };
     let (stop_listening, stop_working, stop_probes) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let (edges, workers) = (TaskTracker::new(), TaskTracker::new());
+    // Before anybody is served: whoever sees a node that is ready can reach it by commands.
+    let control = control_socket(&config).await;
     if let Some(api) = listeners.api {
         edges.spawn(serve(api, node.router(), limits, stop_listening.clone()));
     }
     // Whoever watches a drain must see "not ready", not "nobody there": this listener closes last.
     let probe_limits = ListenLimits { drain: drain.min(PROBE_DRAIN), ..limits };
     let probes = tokio::spawn(serve(listeners.ops, ops_router(node.shared.clone()), probe_limits, stop_probes.clone()));
-    if let Some(control) = control_socket(&config).await {
+    if let Some(control) = control {
         edges.spawn(control.serve(node.router(), stop_listening.clone()));
     }
     if duties.worker {
