@@ -129,11 +129,6 @@ impl SqliteStore {
         &self.clock
     }
 
-    /// Waits until the store stops for good; returns why.
-    pub async fn failed(&self) -> String {
-        self.status.failed().await
-    }
-
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,

@@ -6,6 +6,7 @@ use super::body::Json;
 use super::identity::SignedIn;
 use super::openapi::vocabulary;
 use super::problem::Problem;
+use super::text::invalid;
 use super::{Shared, time_text};
 use crate::app::accounts::{self, Edit, ProfileEdit, Registration, SignedIn as Session};
 use axum::Json as Answer;
@@ -205,10 +206,6 @@ fn parse_locale(text: &str) -> Result<Locale, Problem> {
 fn parse_fcm_token(token: &str) -> Result<String, Problem> {
     let is_token = (1..=FCM_TOKEN_MAX).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
     if is_token { Ok(token.to_owned()) } else { Err(invalid("userFcmToken", "this is not a push token")) }
-}
-
-fn invalid(path: &str, message: &str) -> Problem {
-    Problem::new("invalid_request", format!("{path}: {message}")).at(path, message)
 }
 
 impl SessionBody {

@@ -62,8 +62,8 @@ impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        match parts.extensions.remove::<Caller>() {
-            Some(Caller::Account(user)) => Ok(Self(*user)),
+        match parts.extensions.get::<Caller>() {
+            Some(Caller::Account(user)) => Ok(Self(User::clone(user))),
             _ => Err(unchecked(parts)),
         }
     }
@@ -73,7 +73,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        match parts.extensions.remove::<Caller>() {
+        match parts.extensions.get::<Caller>().cloned() {
             Some(Caller::Account(user)) if user.role.is_staff() => Ok(Self(Actor::staff(user.id))),
             Some(Caller::Local(name)) => Ok(Self(Actor::operator(&name))),
             _ => Err(unchecked(parts)),
@@ -85,7 +85,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Program {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        match parts.extensions.remove::<Caller>() {
+        match parts.extensions.get::<Caller>().cloned() {
             Some(Caller::Key(key)) => Ok(Self(*key)),
             _ => Err(unchecked(parts)),
         }

@@ -9,7 +9,7 @@ pub(super) use request::check_takes_cards;
 
 use super::Shared;
 use super::body::Json;
-use super::idempotency::Repeatable;
+use super::idempotency::{Repeatable, answered};
 use super::identity::SignedIn;
 use super::list::{Query, page_limit, parse_time, word};
 use super::openapi::{List, vocabulary};
@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::app::orders::{self, Viewer};
 use axum::Json as Answer;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ordermill_core::account::User;
 use ordermill_core::contact::Email;
@@ -61,11 +61,8 @@ async fn place(shared: &Shared, user: &User, repeatable: &Repeatable, body: Json
     let request = repeatable.request_key(&body.raw);
     let ordered = body.value.into_ordered(&shared.app, user)?;
     let placed = orders::place(&shared.app, user, ordered, request).await?;
-    let mut response = (StatusCode::CREATED, Answer(OrderBody::of(&shared.app, &placed.order))).into_response();
-    if placed.is_replay {
-        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-    }
-    Ok(with_etag(response, placed.order.version))
+    let response = (StatusCode::CREATED, Answer(OrderBody::of(&shared.app, &placed.order))).into_response();
+    Ok(with_etag(answered(response, placed.is_replay), placed.order.version))
 }
 
 /// The longest search text, in characters.

@@ -68,16 +68,6 @@ impl Status {
         self.failure.borrow().clone()
     }
 
-    /// Waits until the store stops for good.
-    pub(super) async fn failed(&self) -> String {
-        let mut failures = self.failure.subscribe();
-        match failures.wait_for(Option::is_some).await {
-            Ok(failure) => failure.clone().unwrap_or_default(),
-            // The sender lives in `self`, so it cannot be gone.
-            Err(_) => std::future::pending().await,
-        }
-    }
-
     /// Notes that the disk is full.
     pub(super) fn note_disk_full(&self, why: &str) {
         let mut disk_full = lock(&self.disk_full);

@@ -4,7 +4,7 @@ use super::OrderBody;
 use crate::app::orders::{self, Commanded, Viewer};
 use crate::http::Shared;
 use crate::http::body::{Json, MaybeJson};
-use crate::http::idempotency::Repeatable;
+use crate::http::idempotency::{Repeatable, answered};
 use crate::http::identity::{Operator, SignedIn};
 use crate::http::list::word;
 use crate::http::openapi::vocabulary;
@@ -13,7 +13,7 @@ use crate::http::text::{checked_text, invalid};
 use crate::http::version::{if_match, with_etag};
 use axum::Json as Answer;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use ordermill_core::event::Actor;
 use ordermill_core::order::OrderStatus;
@@ -113,9 +113,6 @@ pub(in crate::http) async fn cancel(
 
 async fn respond(shared: &Shared, asked: &Commanded<'_>) -> Result<Response, Problem> {
     let moved = orders::command(&shared.app, asked).await?;
-    let mut response = Answer(OrderBody::of(&shared.app, &moved.order)).into_response();
-    if moved.is_replay {
-        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-    }
-    Ok(with_etag(response, moved.order.version))
+    let response = Answer(OrderBody::of(&shared.app, &moved.order)).into_response();
+    Ok(with_etag(answered(response, moved.is_replay), moved.order.version))
 }

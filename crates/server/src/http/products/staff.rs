@@ -4,7 +4,7 @@ use super::ProductBody;
 use crate::app::catalogue::{self, Edited, NewProduct, ProductEdit};
 use crate::http::Shared;
 use crate::http::body::Json;
-use crate::http::idempotency::Repeatable;
+use crate::http::idempotency::{Repeatable, answered};
 use crate::http::identity::Operator;
 use crate::http::list::word;
 use crate::http::openapi::vocabulary;
@@ -13,7 +13,7 @@ use crate::http::text::{invalid, needed_line};
 use crate::http::version::{if_match, with_etag};
 use axum::Json as Answer;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ordermill_core::catalogue::ProductKind;
 use ordermill_core::id::ProductId;
@@ -160,11 +160,7 @@ pub(in crate::http) async fn adjust_stock(
 
 fn respond(status: StatusCode, edited: &Edited) -> Response {
     let body = ProductBody::for_staff(&edited.product, edited.level);
-    let mut response = (status, Answer(body)).into_response();
-    if edited.is_replay {
-        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-    }
-    with_etag(response, edited.product.version)
+    with_etag(answered((status, Answer(body)).into_response(), edited.is_replay), edited.product.version)
 }
 
 fn parse_id(text: &str) -> Result<ProductId, Problem> {
