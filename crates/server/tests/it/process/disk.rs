@@ -36,7 +36,7 @@ const FAILURES: [(&str, u32); 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failed_flush_ends_the_process_and_loses_nothing_acknowledged() {
+async fn f38_a_failed_flush_ends_the_process_and_loses_nothing_acknowledged() {
     let strace = std::process::Command::new("strace").arg("--version").output();
     assert!(strace.is_ok_and(|output| output.status.success()), "this test needs strace: apt-get install strace");
     let world = World::new(Keeping::Sqlite).await;
@@ -84,7 +84,7 @@ fn failing_flush(data: &Path, file: &str, when: u32, trace: &Path) -> Vec<OsStri
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_refuses_writes_and_recovers_by_itself() {
+async fn f39_a_full_disk_refuses_writes_and_recovers_by_itself() {
     let mut world = World::new(Keeping::Sqlite).await;
     std::fs::create_dir_all(&world.server.data).expect("a folder");
     world.server.through = on_a_small_disk(&world.server.data);

@@ -32,7 +32,7 @@ const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sqlite() {
+async fn f17_on_sqlite() {
     let mut run = Run::new(Keeping::Sqlite).await;
     let verdict = run.whole().await;
     run.report("sqlite", &verdict);
@@ -42,7 +42,7 @@ async fn sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres() {
+async fn f17_on_postgres() {
     let mut run = Run::new(Keeping::Postgres).await;
     let verdict = run.whole().await;
     run.report("postgres", &verdict);

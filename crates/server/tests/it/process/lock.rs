@@ -12,7 +12,7 @@ fn last_line(output: &Output) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_process_is_turned_away_and_commands_go_through_the_first() {
+async fn f42_a_second_process_is_turned_away_and_commands_go_through_the_first() {
     let world = World::new(Keeping::Sqlite).await;
     let server = world.server.start_ready().await;
     for arguments in [&["dev", "--listen", "127.0.0.1:0"][..], &["migrate"]] {
