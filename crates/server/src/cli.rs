@@ -16,6 +16,7 @@ mod healthcheck;
 mod inbox;
 mod keys;
 mod logging;
+mod logs;
 mod migrate;
 mod monitor;
 mod node;
@@ -121,6 +122,8 @@ enum Command {
     /// Look at what people did
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Read what the nodes on this data folder logged, also after they died
+    Logs(logs::Wanted),
     /// See what happens: rates, waiting work, dead letters
     Monitor {
         /// Look again after so many seconds, until interrupted
@@ -225,6 +228,7 @@ async fn run(cli: Cli, output: &Output) -> Outcome {
         Command::User(command) => users::run(global, command, output).await,
         Command::Key(command) => keys::run(global, command, output).await,
         Command::Audit(command) => audit::run(global, command, output).await,
+        Command::Logs(wanted) => logs::run(global, &wanted, output).await,
         Command::Monitor { watch } => monitor::run(global, watch, output).await,
         Command::Doctor => doctor::run(global, output).await,
         Command::Healthcheck { url } => healthcheck::run(global, url.as_deref(), output).await,

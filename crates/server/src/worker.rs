@@ -16,10 +16,13 @@ use crate::app::{App, payments};
 use futures_util::FutureExt;
 use ordermill_core::change::Change;
 use ordermill_core::job::{Job, Outcome, Payload, Queue, Report, RetryPolicy};
+use ordermill_core::order::Order;
 use ordermill_store::{CommitError, failpoint};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 /// What a consumer made of a job: its report, and what must become true in the same commit as the job's end.
 #[derive(Debug)]
@@ -55,14 +58,30 @@ impl From<Report> for Handled {
     }
 }
 
-/// Runs one claimed job to the end of this attempt.
+/// Runs one claimed job to the end of this attempt. Every line that is logged meanwhile carries the consumer, the job, and
+/// from [`about_order`] on the order.
 pub async fn run_claimed(app: &App, queue: Queue, job: &Job) {
+    run_attempt(app, queue, job).instrument(span(job)).await;
+}
+
+/// What a job's lines are found by.
+fn span(job: &Job) -> Span {
+    let consumer = job.key.queue.as_str();
+    tracing::info_span!("job", consumer, job = %job.key, attempt = job.past.attempt, order = Empty)
+}
+
+/// Says which order the job that is running now is about.
+pub(crate) fn about_order(order: &Order) {
+    Span::current().record("order", &order.code);
+}
+
+async fn run_attempt(app: &App, queue: Queue, job: &Job) {
     let handled = match failpoint::hit("task.claimed") {
         Ok(()) => supervise(app, job).await,
         Err(fault) => Some(Report::Failed { why: fault.to_string() }.into()),
     };
     let Some(handled) = handled else {
-        tracing::warn!(job = %job.key, attempt = job.past.attempt, "the lease was lost; leaving the job to whoever has it now");
+        tracing::warn!("the lease was lost; leaving the job to whoever has it now");
         return;
     };
     if !handled.is_settled {
@@ -128,7 +147,7 @@ async fn finish(app: &App, queue: Queue, job: &Job, handled: Handled) {
     let policy = RetryPolicy::of(queue);
     let mut change = change.unwrap_or_else(|| Change::new(app.change_id()));
     let end = policy.finish(job, report, jitter);
-    note(app, queue, job, &end.outcome);
+    note(app, queue, &end.outcome);
     change.finish(end);
     if failpoint::hit("task.before_commit").is_err() {
         return;
@@ -140,31 +159,34 @@ async fn finish(app: &App, queue: Queue, job: &Job, handled: Handled) {
             }
         }
         Err(CommitError::Conflict(conflict)) if conflict.lost_lease() => {
-            tracing::warn!(job = %job.key, attempt = job.past.attempt, "finished too late: the job has another attempt now");
+            tracing::warn!("finished too late: the job has another attempt now");
         }
         Err(CommitError::Conflict(conflict)) => {
             // What the consumer wanted to write no longer fits; the next attempt decides on what is there then.
             let mut again = Change::new(app.change_id());
             again.finish(policy.finish(job, Report::NotYet { why: conflict.to_string() }, jitter));
             if let Err(error) = commit(app, &Arc::new(again)).await {
-                tracing::warn!(job = %job.key, %error, "the end of an attempt could not be written; its lease will run out");
+                tracing::warn!(%error, "the end of an attempt could not be written; its lease will run out");
             }
         }
-        Err(error) => tracing::warn!(job = %job.key, %error, "the end of an attempt could not be written; its lease will run out"),
+        Err(error) => tracing::warn!(%error, "the end of an attempt could not be written; its lease will run out"),
     }
 }
 
 /// Says once, where it is handled, what became of an attempt.
-fn note(app: &App, queue: Queue, job: &Job, outcome: &Outcome) {
+fn note(app: &App, queue: Queue, outcome: &Outcome) {
     match outcome {
-        Outcome::Done => app.metrics.job_done(queue),
+        Outcome::Done => {
+            app.metrics.job_done(queue);
+            tracing::info!("a job is done");
+        }
         Outcome::Retry { why, after_ms, counted } => {
             app.metrics.job_retried(queue);
-            tracing::info!(job = %job.key, attempt = job.past.attempt, counted, after_ms, why, "an attempt failed and will be repeated");
+            tracing::info!(counted, after_ms, why, "an attempt failed and will be repeated");
         }
         Outcome::Dead { why } => {
             app.metrics.job_died(queue);
-            tracing::error!(job = %job.key, attempt = job.past.attempt, why, "a job became a dead letter");
+            tracing::error!(why, "a job became a dead letter");
         }
     }
 }

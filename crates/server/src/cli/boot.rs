@@ -47,7 +47,7 @@ pub(super) fn load_dev(data_dir: Option<&Path>, listen: Option<SocketAddr>, envi
 }
 
 /// The data folder that flags or the environment name.
-fn data_dir(global: &Global, environment: &Environment) -> PathBuf {
+pub(super) fn data_dir(global: &Global, environment: &Environment) -> PathBuf {
     let named = global.data.clone().or_else(|| environment.get("ORDERMILL__DATA_DIR").map(PathBuf::from));
     named.unwrap_or_else(|| PathBuf::from(DATA_DIR))
 }

@@ -92,10 +92,15 @@ impl Output {
     }
 
     fn csv(&self, columns: &[Column], rows: &[Vec<String>]) {
+        let headings: Vec<String> = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
+        self.csv_rows(&[&[headings], rows].concat());
+    }
+
+    /// Rows of a spreadsheet.
+    pub(super) fn csv_rows(&self, rows: &[Vec<String>]) {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let headings = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
-        let guarded = rows.iter().map(|row| row.iter().map(|text| without_formula(text)).collect());
-        let written = std::iter::once(headings).chain(guarded).try_for_each(|row: Vec<String>| writer.write_record(&row));
+        let mut guarded = rows.iter().map(|row| row.iter().map(|text| without_formula(text)));
+        let written = guarded.try_for_each(|row| writer.write_record(row));
         match written.map_err(|error| error.to_string()).and_then(|()| writer.into_inner().map_err(|error| error.to_string())) {
             Ok(bytes) => self.line(String::from_utf8_lossy(&bytes).trim_end()),
             Err(why) => self.error(&why),
@@ -106,6 +111,19 @@ impl Output {
 /// A spreadsheet must not run what a customer typed.
 fn without_formula(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+}
+
+/// The text with every character escaped that is not harmless.
+pub(super) fn escaped(text: &str, is_harmless: impl Fn(char) -> bool) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_harmless(character) {
+            escaped.push(character);
+        } else {
+            escaped.extend(character.escape_default());
+        }
+    }
+    escaped
 }
 
 /// JSON for people and programs alike.

@@ -18,7 +18,7 @@ pub(super) async fn run(global: &Global, listen: Option<SocketAddr>, no_worker: 
 /// A production node, checked.
 pub(super) async fn prepare(global: &Global, listen: Option<SocketAddr>) -> Result<boot::Node, Failure> {
     let Loaded { config, .. } = boot::load(global, listen)?;
-    logging::start(&config.log);
+    logging::start(&config);
     if config.mode == Mode::Dev {
         return Err(Failure::usage("this data folder was made by `ordermill dev`; production needs one of its own (--data DIR)"));
     }

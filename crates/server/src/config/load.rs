@@ -323,6 +323,6 @@ fn blank(mode: Mode) -> Config {
         sepay: SepayConfig { bank_bin: None, account_number: None, account_name: None },
         mail: MailConfig { smtp_url: None, from: String::new(), templates_dir: None, timeout_ms: 0, password_reset_path: String::new() },
         worker: WorkerConfig { concurrency: 0, lease_ms: 0 },
-        log: LogConfig { format: Format::Json, level: String::new() },
+        log: LogConfig { format: Format::Json, level: String::new(), keep_mib: 0 },
     }
 }

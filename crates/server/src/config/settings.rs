@@ -32,7 +32,7 @@ pub struct Config {
     pub mail: MailConfig,
     /// `[worker]`: how jobs are worked off.
     pub worker: WorkerConfig,
-    /// `[log]`: what is written to standard error.
+    /// `[log]`: what is written to standard error and kept.
     pub log: LogConfig,
 }
 
@@ -152,13 +152,15 @@ pub struct WorkerConfig {
     pub lease_ms: i64,
 }
 
-/// `[log]`: what is written to standard error.
+/// `[log]`: what is written to standard error and kept.
 #[derive(Debug, Clone)]
 pub struct LogConfig {
     /// For people or for machines.
     pub format: Format,
     /// What is worth a line: `info`, or directives such as `warn,ordermill=debug`.
     pub level: String,
+    /// How much is kept in the data folder for `ordermill logs`; 0 for nothing.
+    pub keep_mib: u64,
 }
 
 /// How a log line looks.

@@ -101,7 +101,7 @@ pub(super) const SECTIONS: [(&str, &str); 8] = [
     ("sepay", "Bank transfers; without an account they are refused."),
     ("mail", "How mails leave."),
     ("worker", "How jobs are worked off."),
-    ("log", "What is written to standard error."),
+    ("log", "What is written to standard error, and kept in the data folder."),
 ];
 
 /// One key makes tokens, the one before it is still believed: that is all a rotation needs.
@@ -116,6 +116,9 @@ const TTL_S_MAX: i64 = 31_536_000;
 const CONNECTIONS_MAX: usize = 1_000_000;
 /// One in a millisecond; whoever wants more wants none.
 const PER_MINUTE_MAX: u64 = 60_000;
+
+/// Beyond a tebibyte, a slip in the unit.
+const LOG_MIB_MAX: u64 = 1 << 20;
 
 /// Every setting, in the order of the file.
 pub static SETTINGS: &[Setting] = &[
@@ -392,6 +395,13 @@ pub static SETTINGS: &[Setting] = &[
         doc: "What is worth a line: a level, or directives such as warn,ordermill=debug.",
         field: Field::Text(|config| &mut config.log.level, read::log_level),
     },
+    Setting {
+        section: "log",
+        key: "keep_mib",
+        preset: Preset::Value("64"),
+        doc: "How much is kept under DIR/logs for `ordermill logs`, as JSON; 0 for nothing.",
+        field: Field::Limit(|config| &mut config.log.keep_mib, 0..=LOG_MIB_MAX),
+    },
 ];
 
 #[cfg(test)]
@@ -493,6 +503,7 @@ mod tests {
             log: LogConfig {
                 format: Json,
                 level: "info",
+                keep_mib: 64,
             },
         }
         "#);

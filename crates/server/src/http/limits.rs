@@ -14,6 +14,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -43,15 +45,17 @@ pub(super) async fn around(State(shared): State<Shared>, request: Request, next:
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("", |path| path.as_str()).to_owned();
     let limit = Duration::from_millis(app.config.server.request_timeout_ms);
+    // What is logged about a request carries its id, and its order once that is known.
+    let span = tracing::info_span!("request", request_id = id, %method, route, order = Empty);
     let response = if failpoint::hit("http.accepted").is_err() {
         Problem::new("unavailable", "fail point").into_response()
     } else if let Err(problem) = dev::check_local(&request) {
         problem.into_response()
     } else {
-        match tokio::time::timeout(limit, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
+        match tokio::time::timeout(limit, AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind()).await {
             Ok(Ok(response)) => response,
             Ok(Err(_panic)) => {
-                tracing::error!(request_id = id, %method, route, "a handler panicked");
+                span.in_scope(|| tracing::error!("a handler panicked"));
                 Problem::new("internal", "something broke on our side; it has been noted").into_response()
             }
             Err(_) => Problem::new("unavailable", "the request took too long; sending it again tells").retry_after(1).into_response(),
@@ -60,7 +64,7 @@ pub(super) async fn around(State(shared): State<Shared>, request: Request, next:
     let mut response = finish(response, &id);
     let millis = app.now().ms_since(started);
     app.metrics.request_done(&route, response.status().as_u16(), millis);
-    tracing::debug!(request_id = id, %method, route, status = response.status().as_u16(), millis, "request");
+    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), millis, "request"));
     add_headers(&mut response, &id);
     response
 }

@@ -70,6 +70,7 @@ async fn find(app: &App, key: Digest) -> Result<Option<Effect>, Report> {
 async fn write(app: &App, key: Digest, order_id: OrderId) -> Result<Message, Report> {
     let order = app.store.order(&OrderRef::Id(order_id)).await.map_err(|error| store_away(&error))?;
     let order = order.ok_or_else(|| Report::Refused { why: "the order does not exist".to_owned() })?;
+    super::about_order(&order);
     let from = Sender::parse(&app.config.mail.from).ok_or_else(|| Report::Refused { why: "mail.from is no address".to_owned() })?;
     let rendered = app.templates.render_order_paid(&order, order.customer.locale, &app.config.server.public_url);
     let rendered = rendered.map_err(|error| Report::Failed { why: error.to_string() })?;

@@ -86,7 +86,7 @@ impl QueueLoop {
         let target = ClaimTarget::Queue(self.queue.name().to_owned());
         let claimed = self.app.store.claim(&target, slots.len(), self.app.config.worker.lease_ms, &self.worker).await;
         let claimed = claimed.unwrap_or_else(|error| {
-            tracing::warn!(queue = %self.queue, %error, "cannot claim");
+            tracing::warn!(consumer = self.queue.name(), %error, "cannot claim");
             Vec::new()
         });
         let count = claimed.len();
@@ -110,7 +110,7 @@ async fn release(app: &App, job: &Job) {
     let mut change = Change::new(app.change_id());
     change.finish(Finish { claim: job.claim(), outcome, circuit: CircuitMove::Keep });
     if let Err(error) = crate::app::commit::commit(app, &Arc::new(change)).await {
-        tracing::warn!(job = %job.key, %error, "a lease could not be given back; it will run out");
+        tracing::warn!(consumer = job.key.queue, job = %job.key, %error, "a lease could not be given back; it will run out");
     }
 }
 

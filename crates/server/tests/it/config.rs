@@ -379,6 +379,7 @@ fn dev_needs_nothing_and_everything_works() {
     worker.lease_ms | 30000 | default
     log.format | text | dev
     log.level | info | default
+    log.keep_mib | 64 | default
     ");
     for line in [
         "server] secret_key",

@@ -35,6 +35,7 @@ pub async fn command(app: &App, asked: &Commanded<'_>) -> Result<Placed, Fault> 
     let change_id = app.change_id();
     for _ in 0..DECISIONS {
         let order = find(app, asked.viewer, asked.order).await?;
+        tracing::Span::current().record("order", &order.code);
         let context = app.context(asked.actor.clone(), change_id);
         let (next, mut change) = match decide(asked, &order, context) {
             Ok(decided) => decided,
@@ -49,7 +50,10 @@ pub async fn command(app: &App, asked: &Commanded<'_>) -> Result<Placed, Fault> 
         }
         failpoint::hit("order.before_commit").map_err(|fault| Fault::Unavailable(fault.to_string()))?;
         match commit(app, &Arc::new(change)).await {
-            Ok(()) => return Ok(Placed { order: next, is_replay: false }),
+            Ok(()) => {
+                tracing::info!(order = next.code, from = order.status.name(), to = next.status.name(), "an order was told to move");
+                return Ok(Placed { order: next, is_replay: false });
+            }
             Err(CommitError::Conflict(conflict)) => {
                 if let Some(winner) = asked.request.map(|request| request.winner(&conflict)).transpose()?.flatten() {
                     return Ok(Placed { order: find_by_id(app, winner.order()).await?, is_replay: true });

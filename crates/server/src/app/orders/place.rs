@@ -41,6 +41,7 @@ pub async fn place(app: &App, user: &User, ordered: Ordered, request: Option<Req
     let placed = decide_and_commit(app, user, ordered, request).await?;
     if !placed.is_replay {
         app.metrics.orders_placed.inc();
+        tracing::info!(order = placed.order.code, order_id = %placed.order.id, "an order was placed");
         failpoint::hit("order.after_commit_before_response").map_err(|fault| Fault::Unavailable(fault.to_string()))?;
     }
     if placed.order.needs_intent() {
@@ -72,6 +73,7 @@ async fn decide_and_commit(app: &App, user: &User, ordered: Ordered, request: Op
             (Err(refusal), Some(request)) => return replay_or(app, request, refusal).await,
             (Err(refusal), None) => return Err(refusal.into()),
         };
+        tracing::Span::current().record("order", &order.code);
         if let Some(cart) = &cart {
             cart::write(&mut change, cart, cart.cleared(order.created_at));
         }

@@ -63,6 +63,7 @@ pub async fn ingest(app: &App, tidings: &Tidings, companion: &Companion, change_
                 Owner::Stranger => Ingested::NotOurs,
             });
         };
+        tracing::Span::current().record("order", &order.code);
         let context = app.context(Actor::provider(tidings.fact.provider), change_id);
         let decided = receive(&order, &tidings.fact, outlook, context);
         let is_news = decided.is_some();
@@ -140,7 +141,11 @@ fn companion_key(companion: &Companion) -> Option<Key> {
     }
 }
 
+/// Counts what happened and says so, once, after it was written.
 fn count(app: &App, change: &Change, order: &Order) {
+    for event in &change.events {
+        tracing::info!(order = order.code, event = event.kind.name(), status = order.status.name(), "an order heard of its payment");
+    }
     if change.events.iter().any(|event| event.kind == EventKind::OrderPaid) {
         app.metrics.orders_paid.inc();
         app.metrics.paid_after.observe(seconds(order.updated_at.ms_since(order.created_at)));

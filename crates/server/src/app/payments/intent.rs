@@ -31,7 +31,7 @@ pub async fn make_now(app: &App, order: Order) -> Order {
         Ok(Some(job)) => job,
         Ok(None) => return order,
         Err(error) => {
-            tracing::warn!(%error, order = order.code, "the intent is left to a worker");
+            tracing::warn!(order = order.code, %error, "the intent is left to a worker");
             return order;
         }
     };
@@ -53,6 +53,7 @@ pub async fn create(app: &App, job: &Job, order_id: OrderId) -> Handled {
 async fn try_create(app: &App, job: &Job, order_id: OrderId) -> Result<Handled, Report> {
     let order = app.store.order(&OrderRef::Id(order_id)).await.map_err(|error| store_away(&error))?;
     let order = order.ok_or_else(|| Report::NotYet { why: "the order does not exist".to_owned() })?;
+    worker::about_order(&order);
     if order.payment.reference.is_some() || order.status != OrderStatus::Pending {
         return Ok(Handled::done());
     }

@@ -63,8 +63,19 @@ impl Settings {
 
     /// Starts `ordermill dev` without waiting for anything.
     pub(super) fn start(&self) -> Server {
+        self.start_as("dev")
+    }
+
+    /// Starts `ordermill serve` and waits until it takes requests. It says nothing on standard output.
+    pub(super) async fn serve_ready(&self) -> Server {
+        let mut server = self.start_as("serve");
+        server.ready().await;
+        server
+    }
+
+    fn start_as(&self, mode: &str) -> Server {
         let listen = format!("127.0.0.1:{}", self.port);
-        let mut command = self.command(&["dev", "--listen", &listen]);
+        let mut command = self.command(&[mode, "--listen", &listen]);
         command.env("ORDERMILL__SERVER__OPS_LISTEN", format!("127.0.0.1:{}", self.ops_port));
         let log = OpenOptions::new().create(true).append(true).open(&self.log).expect("a log file");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log file")).stderr(log);
@@ -120,7 +131,7 @@ impl Settings {
 
 /// The binary without anything of our own environment: dies with this process, leaves no core file (it would be as large
 /// as the binary, a hundred times over).
-fn contained(through: &[OsString]) -> Command {
+pub(super) fn contained(through: &[OsString]) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]);
     command.args(["sh", "-c", "ulimit -c 0; exec \"$@\"", "sh"]).args(through).arg(BINARY);
