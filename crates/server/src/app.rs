@@ -19,15 +19,18 @@ mod fault;
 pub use environment::{Clock, ManualClock, Randomness, SeededRandomness, SystemClock, SystemRandomness};
 pub use fault::Fault;
 
+pub use crate::http::metrics::{StoreFault, StoreVerb};
+
 use crate::config::Config;
 use crate::mail::{Mailer, Templates};
 use crate::providers::stripe::StripeClient;
 use ordermill_core::event::Actor;
 use ordermill_core::id::{ApiKeyId, AuditId, ChangeId, OrderId, PaymentId, ProductId, UserId};
+use ordermill_core::job::Job;
 use ordermill_core::order::Context;
 use ordermill_core::route::Routing;
 use ordermill_core::time::Timestamp;
-use ordermill_store::Store;
+use ordermill_store::{ClaimTarget, Store, StoreError};
 use std::sync::Arc;
 
 /// What every act needs. Cheap to share: entry points hold an `Arc<App>`.
@@ -101,6 +104,19 @@ impl App {
             randomness: parts.randomness,
             mailer: parts.mailer,
         })
+    }
+
+    /// Claims jobs for a worker, counted.
+    pub async fn claim(&self, target: &ClaimTarget, limit: usize, worker: &str) -> Result<Vec<Job>, StoreError> {
+        let begun = self.now();
+        let claimed = self.store.claim(target, limit, self.config.worker.lease_ms, worker).await;
+        self.count_store(StoreVerb::Claim, begun, claimed.as_ref().err().map(StoreFault::of));
+        claimed
+    }
+
+    /// Counts a call of the store that began then.
+    pub fn count_store(&self, verb: StoreVerb, begun: Timestamp, fault: Option<StoreFault>) {
+        self.metrics.store_asked(verb, self.now().micros() - begun.micros(), fault);
     }
 
     /// The time.

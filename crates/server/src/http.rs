@@ -65,15 +65,19 @@ pub struct Shared {
 pub fn router(shared: Shared, extra: Router) -> Router {
     let settings = shared.app.config.server.clone();
     let check = middleware::from_fn_with_state(shared.clone(), access::check);
-    let share = |requests_max| middleware::from_fn_with_state(limits::Share::new(requests_max), limits::admit);
+    let [api_share, webhooks_share] = metrics::SHARES.map(|share| shared.app.metrics.shed(share));
+    let share = |requests_max, shed| middleware::from_fn_with_state(limits::Share::new(requests_max, shed), limits::admit);
     let (api, _) = api().split_for_parts();
     let (webhooks, _) = webhooks().split_for_parts();
     // Shed first, then held off by address, before anybody is looked up. Webhooks keep a share of their own: a flood of shoppers must not make a
     // provider give up.
     let addresses = per_address::Limits::new(&settings, Arc::clone(&shared.app.clock));
     let addresses = middleware::from_fn_with_state(addresses, per_address::admit);
-    let api = api.route_layer(check.clone()).route_layer(addresses).layer(share(settings.requests_max));
-    let webhooks = webhooks.route_layer(check).layer(DefaultBodyLimit::max(WEBHOOK_BODY_MAX)).layer(share(settings.webhook_requests_max));
+    let api = api.route_layer(check.clone()).route_layer(addresses).layer(share(settings.requests_max, api_share));
+    let webhooks = webhooks
+        .route_layer(check)
+        .layer(DefaultBodyLimit::max(WEBHOOK_BODY_MAX))
+        .layer(share(settings.webhook_requests_max, webhooks_share));
     let mut routes = api.merge(webhooks).merge(Router::from(open()));
     if shared.catcher.is_some() {
         routes = routes.route("/dev/mail", get(dev::mail));

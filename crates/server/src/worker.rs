@@ -61,7 +61,9 @@ impl From<Report> for Handled {
 /// Runs one claimed job to the end of this attempt. Every line that is logged meanwhile carries the consumer, the job, and
 /// from [`about_order`] on the order.
 pub async fn run_claimed(app: &App, queue: Queue, job: &Job) {
+    let begun = app.now();
     run_attempt(app, queue, job).instrument(span(job)).await;
+    app.metrics.job_tried(queue, app.now().micros() - begun.micros());
 }
 
 /// What a job's lines are found by.

@@ -240,7 +240,7 @@ pub struct JobInfo {
 }
 
 /// A queue, for people and metrics.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QueueInfo {
     /// Its name.
     pub queue: String,

@@ -1,7 +1,7 @@
 //! The one caller of `Store::commit`. An answer of "unknown" is asked again with the same change until it is known: the
 //! change's id tells whether an earlier attempt was applied after all (F33).
 
-use super::App;
+use super::{App, StoreFault, StoreVerb};
 use ordermill_core::change::Change;
 use ordermill_store::CommitError;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub async fn commit(app: &App, change: &Arc<Change>) -> Result<(), CommitError> 
     let mut wait = WAIT;
     let mut doubt = None;
     for _ in 0..TRIES {
-        match app.store.commit(change).await {
+        match measured(app, change).await {
             Ok(()) => return Ok(()),
             Err(CommitError::Conflict(conflict)) if doubt.is_some() && conflict.was_me(change.id) => return Ok(()),
             Err(CommitError::Unknown(why)) => doubt = Some(why),
@@ -32,4 +32,12 @@ pub async fn commit(app: &App, change: &Arc<Change>) -> Result<(), CommitError> 
         wait *= 2;
     }
     Err(CommitError::Unknown(doubt.unwrap_or_default()))
+}
+
+/// One attempt, counted.
+async fn measured(app: &App, change: &Arc<Change>) -> Result<(), CommitError> {
+    let begun = app.now();
+    let answer = app.store.commit(change).await;
+    app.count_store(StoreVerb::Commit, begun, answer.as_ref().err().and_then(StoreFault::of_commit));
+    answer
 }

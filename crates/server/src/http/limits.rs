@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use ordermill_store::failpoint;
+use prometheus_client::metrics::counter::Counter;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,20 +22,25 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How many requests of a kind run at once. The rest is told to come back, at once, before anything is read.
 #[derive(Clone)]
-pub(super) struct Share(Arc<Semaphore>);
+pub(super) struct Share {
+    slots: Arc<Semaphore>,
+    sent_away: Counter,
+}
 
 impl Share {
-    pub(super) fn new(requests_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new(requests_max)))
+    /// A share of so many requests, which counts those that it has no room for.
+    pub(super) fn new(requests_max: usize, sent_away: Counter) -> Self {
+        Self { slots: Arc::new(Semaphore::new(requests_max)), sent_away }
     }
 }
 
 /// Lets a request in if its kind has room.
 pub(super) async fn admit(State(share): State<Share>, request: Request, next: Next) -> Response {
-    match share.0.try_acquire() {
-        Ok(_slot) => next.run(request).await,
-        Err(_) => Problem::new("overloaded", "too many requests at once").retry_after(1).into_response(),
-    }
+    let Ok(_slot) = share.slots.try_acquire() else {
+        share.sent_away.inc();
+        return Problem::new("overloaded", "too many requests at once").retry_after(1).into_response();
+    };
+    next.run(request).await
 }
 
 /// The outermost layer.
@@ -63,7 +69,7 @@ pub(super) async fn around(State(shared): State<Shared>, request: Request, next:
     };
     let mut response = finish(response, &id);
     let millis = app.now().ms_since(started);
-    app.metrics.request_done(&route, response.status().as_u16(), millis);
+    app.metrics.request_done(&route, response.status().as_u16(), app.now().micros() - started.micros());
     span.in_scope(|| tracing::debug!(status = response.status().as_u16(), millis, "request"));
     add_headers(&mut response, &id);
     response

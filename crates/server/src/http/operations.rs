@@ -1,6 +1,7 @@
 //! Whether the process lives, whether it takes work in, what it counts.
 
 use super::Shared;
+use super::metrics::{StoreFault, StoreVerb};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -74,6 +75,11 @@ async fn ready(State(shared): State<Shared>) -> Response {
 }
 
 async fn metrics(State(shared): State<Shared>) -> Response {
-    let text = shared.app.metrics.render(shared.app.store.queues().await.unwrap_or_default());
+    let app = &shared.app;
+    let begun = app.now();
+    let queues = app.store.queues().await;
+    let fault = queues.as_ref().err().map(StoreFault::of);
+    app.count_store(StoreVerb::Queues, begun, fault);
+    let text = app.metrics.render(queues.ok(), app.started_at);
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }

@@ -48,7 +48,12 @@ async fn order_paid(app: &App, job: &Job, order_id: OrderId) -> Result<Handled, 
     let attempt = Attempt::of(before, key, order_id, app);
     intend(app, job, &attempt).await?;
     failpoint::hit("effect.intended").map_err(|fault| stumbled(&fault))?;
+    let begun = app.now();
     let answer = app.mailer.send(&message).await;
+    if answer.is_ok() {
+        // The job was queued by the payment's own commit.
+        app.metrics.order_mailed(job.age_ms.saturating_add(app.now().ms_since(begun)));
+    }
     failpoint::hit("provider.sent").map_err(|fault| stumbled(&fault))?;
     let handled = attempt.end(app, answer.map(|receipt| receipt.reference));
     failpoint::hit("provider.answered").map_err(|fault| stumbled(&fault))?;

@@ -84,7 +84,7 @@ impl QueueLoop {
     /// Claims one job per slot and starts them; returns how many there were.
     async fn claim_and_start(&self, slots: Vec<OwnedSemaphorePermit>) -> usize {
         let target = ClaimTarget::Queue(self.queue.name().to_owned());
-        let claimed = self.app.store.claim(&target, slots.len(), self.app.config.worker.lease_ms, &self.worker).await;
+        let claimed = self.app.claim(&target, slots.len(), &self.worker).await;
         let claimed = claimed.unwrap_or_else(|error| {
             tracing::warn!(consumer = self.queue.name(), %error, "cannot claim");
             Vec::new()
@@ -139,7 +139,7 @@ pub async fn run_due(app: &App, worker: &str) -> Result<usize, ordermill_store::
         let before = attempts;
         for queue in Queue::ALL {
             let target = ClaimTarget::Queue(queue.name().to_owned());
-            for job in app.store.claim(&target, app.config.worker.concurrency.max(1), app.config.worker.lease_ms, worker).await? {
+            for job in app.claim(&target, app.config.worker.concurrency.max(1), worker).await? {
                 run_claimed(app, queue, &job).await;
                 attempts += 1;
             }

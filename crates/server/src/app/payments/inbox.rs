@@ -52,7 +52,7 @@ pub enum WebhookFault {
 pub async fn receive_stripe(app: &App, header: &str, body: &[u8]) -> Result<Receipt, WebhookFault> {
     let secrets: Vec<&str> = app.config.stripe.webhook_secrets.iter().map(ExposeSecret::expose_secret).collect();
     if let Err(fault) = stripe::verify(header, body, &secrets, app.now().unix_s()) {
-        app.metrics.webhook_signature_faults.inc();
+        app.metrics.webhook_refused(fault);
         return Err(WebhookFault::Signature(fault));
     }
     let receipt = store_event(app, Incoming::read(app, body)).await?;
@@ -153,7 +153,7 @@ async fn store_as(app: &App, entry: InboxEntry, state: InboxState, why: &str, ch
         Err(other) => return Err(other.into()),
     }
     if state == InboxState::Quarantined {
-        app.metrics.webhooks_quarantined.inc();
+        app.metrics.webhook_quarantined();
         tracing::warn!(event_id = entry.event_id, kind = entry.kind, why, "a signed event could not be understood");
     }
     Ok(Receipt::Stored(state))

@@ -147,12 +147,6 @@ fn count(app: &App, change: &Change, order: &Order) {
         tracing::info!(order = order.code, event = event.kind.name(), status = order.status.name(), "an order heard of its payment");
     }
     if change.events.iter().any(|event| event.kind == EventKind::OrderPaid) {
-        app.metrics.orders_paid.inc();
-        app.metrics.paid_after.observe(seconds(order.updated_at.ms_since(order.created_at)));
+        app.metrics.order_paid(order.updated_at.ms_since(order.created_at));
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a metric in seconds")]
-fn seconds(millis: i64) -> f64 {
-    millis.max(0) as f64 / 1_000.0
 }

@@ -25,8 +25,7 @@ pub const KEY_AGE_MS_MAX: i64 = 23 * 3_600 * 1_000;
 pub async fn make_now(app: &App, order: Order) -> Order {
     // The job was queued by the order's first event.
     let key = JobKey::new(Queue::Stripe, order.id.to_string(), 1);
-    let lease_ms = app.config.worker.lease_ms;
-    let claimed = app.store.claim(&ClaimTarget::Jobs(vec![key]), 1, lease_ms, "request").await;
+    let claimed = app.claim(&ClaimTarget::Jobs(vec![key]), 1, "request").await;
     let job = match claimed.map(|jobs| jobs.into_iter().next()) {
         Ok(Some(job)) => job,
         Ok(None) => return order,
