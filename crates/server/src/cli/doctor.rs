@@ -9,8 +9,9 @@ use crate::app::SystemClock;
 use crate::config::dev::STRIPE_PATH;
 use crate::config::{Config, Level, Mode, Problem, check_serve};
 use crate::mail::{Mailer, SmtpMailer, Templates};
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use rustix::fs::{Access, access, statvfs};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -261,9 +262,7 @@ async fn check_mail(config: &Config, report: &mut Report) {
 
 async fn check_stripe(config: &Config, report: &mut Report) {
     let stripe = &config.stripe;
-    if stripe.secret_key.is_none() {
-        return;
-    }
+    let Some(key) = &stripe.secret_key else { return };
     if config.mode == Mode::Dev && stripe.api_url.ends_with(STRIPE_PATH) {
         return report.fine("stripe", "is simulated by `dev`");
     }
@@ -272,8 +271,13 @@ async fn check_stripe(config: &Config, report: &mut Report) {
         Ok(client) => client,
         Err(failure) => return report.finding("stripe", failure.message, fix),
     };
-    match client.get(&stripe.api_url).timeout(ANSWER_MAX).send().await {
-        // Without a key it says 401 or 404: it is there, and that is the question.
+    // A payment that nobody has: with our key it is not found, with a wrong one we are not let in.
+    let nothing = format!("{}/v1/payment_intents/pi_of_nobody", stripe.api_url);
+    match client.get(nothing).bearer_auth(key.expose_secret()).timeout(ANSWER_MAX).send().await {
+        Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => {
+            let fix = "put the right key into [stripe] secret_key: cards cannot be paid until then";
+            report.finding("stripe", format!("{} does not take our key", stripe.api_url), fix);
+        }
         Ok(answer) => report.fine("stripe", format!("{} answers ({})", stripe.api_url, answer.status().as_u16())),
         Err(error) => report.finding("stripe", format!("{} does not answer: {}", stripe.api_url, cause(&error)), fix),
     }
@@ -312,6 +316,56 @@ fn conclude(report: &Report, output: &Output) -> Outcome {
         _ => {
             output.note("nothing to do");
             Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A status as a server gives it when all is well, with one thing changed.
+    fn judged(change: impl FnOnce(&mut Value)) -> Vec<String> {
+        let mut status = json!({
+            "at": "2026-11-21T10:00:00Z",
+            "store": { "backend": "sqlite", "version": "3", "pendingMigrations": [], "readOnly": null, "clockAheadMs": 20 },
+            "queues": [{ "queue": "email", "waiting": 3, "running": 1, "dead": 0, "oldestDueMs": 0, "paused": false, "circuitOpenMs": 0 }],
+            "inboxOpen": { "count": 2, "oldest": "2026-11-21T09:30:00Z", "cut": false },
+            "inboxQuarantined": { "count": 0, "oldest": null, "cut": false },
+        });
+        change(&mut status);
+        let mut report = Report::default();
+        judge(&status, &mut report);
+        let findings = report.0.into_iter().filter(|checked| checked.state >= State::Finding);
+        findings.map(|checked| format!("{}: {} → {}", checked.about, checked.what, checked.fix)).collect()
+    }
+
+    #[test]
+    fn nothing_is_found_where_all_is_well() {
+        assert_eq!(judged(|_| {}), [""; 0]);
+    }
+
+    #[test]
+    fn each_trouble_is_found_alone_and_has_its_remedy() {
+        let found = |pointer: &str, value: Value| {
+            let found = judged(|status| *status.pointer_mut(pointer).expect("a field") = value);
+            assert_eq!(found.len(), 1, "{pointer}: {found:?}");
+            found.into_iter().next().unwrap_or_default()
+        };
+        for (pointer, value, what, fix) in [
+            ("/store/clockAheadMs", json!(-90_000), "90 s apart", "NTP"),
+            ("/store/readOnly", json!("disk full"), "takes no writes: disk full", "make room"),
+            ("/store/pendingMigrations", json!(["0009"]), "1 migrations are pending", "ordermill migrate"),
+            ("/queues/0/paused", json!(true), "paused, and 3 jobs wait", "ordermill queue resume email"),
+            ("/queues/0/circuitOpenMs", json!(12_000), "open for 12000 ms", "closes by itself"),
+            ("/queues/0/oldestDueMs", json!(400_000), "waited for 400 s", "start a worker"),
+            ("/queues/0/dead", json!(2), "2 dead letters", "ordermill dlq list --queue email"),
+            ("/inboxOpen/oldest", json!("2026-11-21T08:00:00Z"), "oldest for 120 min", "ordermill inbox list --state waiting"),
+            ("/inboxQuarantined/count", json!(1), "1 could not be understood", "ordermill inbox replay"),
+        ] {
+            let line = found(pointer, value);
+            let (said, remedy) = line.split_once(" → ").unwrap_or_default();
+            assert!(said.contains(what) && remedy.contains(fix), "{line}");
         }
     }
 }

@@ -5,7 +5,7 @@
 //! process with 75.
 
 use super::boot::Node;
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, healthcheck};
 use crate::config::Config;
 use crate::http::control::Control;
 use crate::http::operations::ops_router;
@@ -66,12 +66,21 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 pub(crate) async fn run(node: Node, listeners: Listeners, duties: Duties) -> Outcome {
     let stop = CancellationToken::new();
     let signals = tokio::spawn(wait_for_signals(stop.clone()));
+    announce(&node, &listeners);
     let failure = work(&node, listeners, duties, stop).await;
     signals.abort();
     node.close().await;
     match failure {
         None => Ok(()),
         Some(why) => Err(Failure::unavailable(format!("the store failed and this process must not go on: {why}"))),
+    }
+}
+
+/// Lets `healthcheck` find this node. It works without.
+fn announce(node: &Node, listeners: &Listeners) {
+    let announced = listeners.api_address().map(|address| healthcheck::announce(&node.app.config.data_dir, address));
+    if let Some(Err(error)) = announced {
+        tracing::warn!(%error, "`ordermill healthcheck` must be told where this server listens");
     }
 }
 

@@ -4,6 +4,7 @@
 //! kernel when the test itself dies.
 
 mod asleep;
+mod broken;
 mod commands;
 mod contract;
 mod disk;
@@ -21,4 +22,5 @@ mod server;
 mod shop;
 mod stores;
 mod tampering;
+mod webhooks;
 mod world;

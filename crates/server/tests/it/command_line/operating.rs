@@ -72,8 +72,11 @@ fn doctor_finds_nothing_on_a_healthy_dev_server() {
     assert!(text(&run(&folder.0, &["monitor"]).stdout).contains("dead letters        0"));
     let ready = run(&folder.0, &["healthcheck", &dev.url]);
     assert_eq!((ready.status.code(), text(&ready.stdout).trim()), (Some(0), "ready"), "{}", text(&ready.stderr));
+    let found = run(&folder.0, &["healthcheck"]);
+    assert_eq!((found.status.code(), text(&found.stdout).trim()), (Some(0), "ready"), "it finds the port of --listen: {found:?}");
     let url = dev.url.clone();
     drop(dev);
+    assert_eq!(run(&folder.0, &["healthcheck"]).status.code(), Some(1), "what a killed server announced leads to nobody");
     assert_eq!(run(&folder.0, &["healthcheck", &url]).status.code(), Some(1), "nobody is there any more");
     assert_eq!(run(&folder.0, &["monitor", "--watch", "1"]).status.code(), Some(75), "nothing to watch");
 }

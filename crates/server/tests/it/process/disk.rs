@@ -136,6 +136,45 @@ async fn f39_a_full_disk_refuses_writes_and_recovers_by_itself() {
     assert_eq!(world.server.panics(), Vec::<String>::new());
 }
 
+/// What operators are told while there is no room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_say_that_a_disk_is_full_and_what_to_do() {
+    let mut world = World::new(Keeping::Sqlite).await;
+    std::fs::create_dir_all(&world.server.data).expect("a folder");
+    world.server.through = on_a_small_disk(&world.server.data);
+    let server = world.server.start_ready().await;
+    let disk = SmallDisk::of(&server, &world.server);
+    // Whoever writes nothing does not notice that there is no room.
+    let (http, url) = (world.http.clone(), world.server.url("/api/users/register"));
+    let writing = tokio::spawn(async move {
+        for number in 0_u32.. {
+            let body = json!({ "email": format!("n{number}@example.com"), "password": "correct horse battery" });
+            drop(http.post(&url).json(&body).send().await);
+        }
+    });
+    disk.fill_until_refused(&world).await;
+    writing.abort();
+    let checked = disk.seen_from_here.run(&["doctor", "-o", "json"]).await;
+    assert_eq!(checked.status.code(), Some(1), "{checked:?}");
+    let answer: Value = serde_json::from_slice(&checked.stdout).expect("JSON");
+    for (about, what, fix) in [("data folder", "only 0 MiB are free", "make room"), ("store", "takes no writes", "make room on its disk")] {
+        let rows = answer["data"].as_array().expect("a list");
+        let row = rows.iter().find(|row| row["about"] == about && row["state"] == "finding");
+        let says = |name: &str, words: &str| row.is_some_and(|row| row[name].as_str().is_some_and(|text| text.contains(words)));
+        assert!(says("what", what) && says("fix", fix), "{about}: {answer}");
+    }
+    let sick = disk.seen_from_here.run(&["healthcheck"]).await;
+    let said = String::from_utf8_lossy(&sick.stderr).into_owned();
+    assert!(sick.status.code() == Some(1) && said.contains("disk full"), "{said}");
+    for command in ["monitor", "logs", "queue list"] {
+        let arguments: Vec<&str> = command.split(' ').collect();
+        let output = disk.seen_from_here.run(&arguments).await;
+        assert_eq!(output.status.code(), Some(0), "{command} only looks: {output:?}");
+    }
+    disk.free();
+    server.stop().await;
+}
+
 /// Starts what follows with a disk of its own under the data folder, which is gone when it ends.
 fn on_a_small_disk(data: &Path) -> Vec<OsString> {
     let is_root = std::fs::metadata("/proc/self").expect("proc").uid() == 0;
