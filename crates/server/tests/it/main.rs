@@ -12,6 +12,8 @@ mod faults;
 #[cfg(test)]
 mod mail;
 #[cfg(test)]
+mod packaging;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod stripe;
