@@ -33,11 +33,13 @@ pub enum Queue {
     Inbox,
     /// Calls to Stripe that a commit decided on.
     Stripe,
+    /// Copies of lists that are old since a commit.
+    Cache,
 }
 
 impl Queue {
     /// Every queue.
-    pub const ALL: [Self; 3] = [Self::Email, Self::Inbox, Self::Stripe];
+    pub const ALL: [Self; 4] = [Self::Email, Self::Inbox, Self::Stripe, Self::Cache];
 
     /// The name in storage, JSON and on the command line.
     pub const fn name(self) -> &'static str {
@@ -45,6 +47,7 @@ impl Queue {
             Self::Email => "email",
             Self::Inbox => "inbox",
             Self::Stripe => "stripe",
+            Self::Cache => "cache",
         }
     }
 
@@ -125,6 +128,14 @@ pub enum Payload {
         /// The order.
         order_id: OrderId,
     },
+    /// Let go of the copies of a customer's order list.
+    #[serde(rename = "cache.forget_orders.v1")]
+    CacheForgetOrders {
+        /// The order that changed.
+        order_id: OrderId,
+        /// Whose list it is in.
+        customer_id: UserId,
+    },
 }
 
 impl Payload {
@@ -144,13 +155,16 @@ impl Payload {
             Self::EmailOrderPaid { .. } | Self::EmailPasswordReset { .. } => Queue::Email,
             Self::InboxApply { .. } => Queue::Inbox,
             Self::StripeCreateIntent { .. } => Queue::Stripe,
+            Self::CacheForgetOrders { .. } => Queue::Cache,
         }
     }
 
     /// What its job belongs to: the group of the job's key.
     pub fn group(&self) -> String {
         match self {
-            Self::EmailOrderPaid { order_id } | Self::StripeCreateIntent { order_id } => order_id.to_string(),
+            Self::EmailOrderPaid { order_id } | Self::StripeCreateIntent { order_id } | Self::CacheForgetOrders { order_id, .. } => {
+                order_id.to_string()
+            }
             Self::EmailPasswordReset { user_id } => format!("user:{user_id}"),
             Self::InboxApply { provider, event_id } => format!("{}:{event_id}", provider.name()),
         }
@@ -361,6 +375,7 @@ impl RetryPolicy {
             Queue::Inbox => Self { base_ms: 200, cap_ms: 600_000 },
             Queue::Email => Self { base_ms: 1_000, cap_ms: 300_000 },
             Queue::Stripe => Self { base_ms: 500, cap_ms: 300_000 },
+            Queue::Cache => Self { base_ms: 200, cap_ms: 5_000 },
         }
     }
 

@@ -11,11 +11,13 @@ use serde::{Deserialize, Serialize};
 pub struct Routing {
     /// Whether customers get mail.
     pub email: bool,
+    /// Whether nodes share copies of customers' order lists.
+    pub order_lists: bool,
 }
 
 impl Default for Routing {
     fn default() -> Self {
-        Self { email: true }
+        Self { email: true, order_lists: false }
     }
 }
 
@@ -30,4 +32,12 @@ pub fn route(event: &Event, order: &Order, routing: Routing) -> Vec<NewJob> {
         }
         _ => Vec::new(),
     }
+}
+
+/// The job that a whole edit of an order causes, however many events it has: whoever keeps copies of the customer's order
+/// list must let go of them, also if this process dies right after its commit.
+pub fn route_edit(order: &Order, routing: Routing) -> Option<NewJob> {
+    let customer_id = order.customer.id.filter(|_| routing.order_lists)?;
+    let payload = Payload::CacheForgetOrders { order_id: order.id, customer_id };
+    Some(NewJob::new(JobKey::new(Queue::Cache, order.id.to_string(), order.version), &payload))
 }

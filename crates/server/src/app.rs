@@ -19,7 +19,7 @@ mod fault;
 pub use environment::{Clock, ManualClock, Randomness, SeededRandomness, SystemClock, SystemRandomness};
 pub use fault::Fault;
 
-pub use crate::http::metrics::{StoreFault, StoreVerb};
+pub use crate::http::metrics::{Metrics, StoreFault, StoreVerb};
 
 use crate::config::Config;
 use crate::mail::{Mailer, Templates};
@@ -57,12 +57,14 @@ pub struct App {
     pub keys: api_keys::KeyCache,
     /// What is for sale, at most two seconds old.
     pub catalogue: catalogue::CatalogueCache,
+    /// Customers' order lists as they were a moment ago.
+    pub order_lists: Arc<orders::OrderLists>,
     /// Numbers reserved for this process.
     pub numbers: orders::NumberBlock,
     /// When this process began.
     pub started_at: Timestamp,
     /// Counts what happens.
-    pub metrics: crate::http::metrics::Metrics,
+    pub metrics: Arc<Metrics>,
 }
 
 /// The parts of an [`App`] that differ between production, `dev` and tests.
@@ -88,14 +90,17 @@ impl App {
     pub fn new(parts: Parts) -> Arc<Self> {
         let config = Arc::new(parts.config);
         let stripe = StripeClient::new(parts.http, &config.stripe);
+        let metrics = Metrics::default();
+        let lists = orders::OrderLists::new(&config, parts.store.as_ref(), &parts.clock, &parts.randomness, metrics.order_lists.clone());
         Arc::new(Self {
             passwords: accounts::PasswordHasher::new(Arc::clone(&parts.randomness)),
             sessions: accounts::SessionCache::default(),
             keys: api_keys::KeyCache::default(),
             catalogue: catalogue::CatalogueCache::default(),
+            order_lists: Arc::new(lists),
             numbers: orders::NumberBlock::default(),
             started_at: parts.clock.now(),
-            metrics: crate::http::metrics::Metrics::default(),
+            metrics: Arc::new(metrics),
             templates: Arc::new(parts.templates),
             stripe,
             config,
@@ -168,6 +173,7 @@ impl App {
 
     /// What a decision about an order needs to know besides the order.
     pub fn context(&self, actor: Actor, change_id: ChangeId) -> Context {
-        Context { change_id, now: self.now(), actor, routing: Routing::default() }
+        let routing = Routing { order_lists: self.order_lists.is_shared(), ..Routing::default() };
+        Context { change_id, now: self.now(), actor, routing }
     }
 }

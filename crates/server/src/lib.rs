@@ -4,6 +4,7 @@
 //! line and the workers call the same [`app`] function for the same act. Only [`app`] calls `commit`.
 
 pub mod app;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod http;

@@ -4,6 +4,7 @@
 //! committed only if the lease and the attempt are still ours: a worker that slept through its lease stops and undoes
 //! nothing (F16). What a job does stands in one file per consumer; this file must not know any of them but by name.
 
+mod cache;
 pub mod email;
 pub mod inbox;
 mod password_reset;
@@ -138,6 +139,7 @@ async fn dispatch(app: &App, job: &Job) -> Handled {
         Some(Payload::EmailPasswordReset { user_id }) => password_reset::run(app, job, user_id).await,
         Some(Payload::InboxApply { provider, event_id }) => inbox::run(app, job, provider, &event_id).await,
         Some(Payload::StripeCreateIntent { order_id }) => payments::intent::create(app, job, order_id).await,
+        Some(Payload::CacheForgetOrders { customer_id, .. }) => cache::run(app, job, customer_id).await,
         None => Report::NotYet { why: "only a newer version knows what to do with this job".to_owned() }.into(),
     }
 }

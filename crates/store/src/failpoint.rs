@@ -16,6 +16,7 @@ pub const NAMES: &[&str] = &[
     "http.accepted",
     "order.before_commit",
     "order.after_commit_before_response",
+    "lists.before_forget",
     "inbox.before_commit",
     "inbox.before_2xx",
     "store.before_commit",

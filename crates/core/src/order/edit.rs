@@ -6,7 +6,7 @@ use crate::event::{Actor, Event, EventKind};
 use crate::id::ChangeId;
 use crate::money::Currency;
 use crate::order::Order;
-use crate::route::{Routing, route};
+use crate::route::{Routing, route, route_edit};
 use crate::time::Timestamp;
 use serde_json::Value;
 
@@ -88,6 +88,7 @@ impl Edit {
     /// Ends the edit: the order and everything it caused, guarded by what it was.
     pub(crate) fn finish(mut self) -> (Order, Change) {
         self.order.updated_at = self.at;
+        self.change.jobs.extend(route_edit(&self.order, self.routing));
         let row = Row::Order(Box::new(self.order.clone()));
         if self.base_version == 0 {
             self.change.insert(row);

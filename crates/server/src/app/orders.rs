@@ -1,16 +1,19 @@
 //! Placing and reading orders.
 
 mod command;
+pub mod lists;
 mod numbers;
 mod place;
 pub mod platform;
 
 pub use super::idempotency::RequestKey;
 pub use command::{Commanded, command};
+pub use lists::OrderLists;
 pub use numbers::NumberBlock;
 pub use place::{Ordered, Placed, place};
 
 use super::{App, Fault};
+use bytes::Bytes;
 use ordermill_core::account::User;
 use ordermill_core::event::Event;
 use ordermill_core::id::OrderId;
@@ -77,6 +80,24 @@ pub async fn search(app: &App, viewer: Viewer<'_>, named: Option<&OrderRef>, que
     let Some(named) = named else { return list(app, viewer, query).await };
     let found = app.store.order(named).await?.filter(|order| viewer.may_see(order) && query.matches(order));
     Ok(Page::of(found.into_iter().collect(), None, query.limit))
+}
+
+/// The same as it is sent. A customer's own list may be one from a moment ago, if nothing of it has changed since; staff's
+/// never is.
+pub async fn rendered(
+    app: &App,
+    viewer: Viewer<'_>,
+    named: Option<&OrderRef>,
+    query: OrderQuery,
+    render: impl FnOnce(&Page<Order>) -> Bytes,
+) -> Result<Bytes, Fault> {
+    match (viewer, named) {
+        (Viewer::Customer(user), None) => {
+            let make = || async { list(app, viewer, query.clone()).await.map(|page| render(&page)) };
+            app.order_lists.get_or_make(user.id, &query, make).await
+        }
+        _ => search(app, viewer, named, query).await.map(|page| render(&page)),
+    }
 }
 
 /// An order's timeline after a number.

@@ -3,6 +3,7 @@
 
 mod baseline;
 mod latency;
+mod lists;
 mod load;
 mod node;
 mod place;
@@ -24,6 +25,8 @@ pub(super) enum Command {
     Place(place::Flags),
     /// Queue, claim and finish jobs that do nothing
     Queue(queue::Flags),
+    /// Look at customers' order lists, kept at hand and not
+    Lists(lists::Flags),
     /// What `place` is compared with: a plain `SQLite` loop, one order per transaction
     Baseline(baseline::Flags),
     /// The server of `place`, told by its standard input what to do
@@ -72,6 +75,7 @@ pub(super) async fn run(command: Command, output: &Output) -> Outcome {
         match command {
             Command::Place(flags) => place::run(flags, output).await,
             Command::Queue(flags) => queue::run(flags, output).await,
+            Command::Lists(flags) => lists::run(flags, output).await,
             Command::Baseline(flags) => baseline::run(flags, output).await,
             Command::Serve => server::run(output).await,
         }

@@ -8,7 +8,8 @@ use super::field::Given;
 use super::file;
 use super::problem::{ConfigError, Problem, did_you_mean};
 use super::settings::{
-    Config, Format, LogConfig, MailConfig, Mode, OrdersConfig, SepayConfig, ServerConfig, StoreConfig, StripeConfig, WorkerConfig,
+    CacheConfig, Config, Format, LogConfig, MailConfig, Mode, OrdersConfig, SepayConfig, ServerConfig, StoreConfig, StripeConfig,
+    WorkerConfig,
 };
 use super::store_url::StoreUrl;
 use super::table::{self, Preset, SETTINGS, Setting, VARIABLE_PREFIX};
@@ -322,6 +323,7 @@ fn blank(mode: Mode) -> Config {
         },
         sepay: SepayConfig { bank_bin: None, account_number: None, account_name: None },
         mail: MailConfig { smtp_url: None, from: String::new(), templates_dir: None, timeout_ms: 0, password_reset_path: String::new() },
+        cache: CacheConfig { redis_url: None, redis_timeout_ms: 0, order_list_ms: -1 },
         worker: WorkerConfig { concurrency: 0, lease_ms: 0 },
         log: LogConfig { format: Format::Json, level: String::new(), keep_mib: 0 },
     }

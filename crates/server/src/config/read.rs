@@ -69,6 +69,11 @@ pub(super) fn smtp_url(text: &str) -> Result<String, &'static str> {
     url.map(|_| text.to_owned()).ok_or("an smtp:// or smtps:// URL; signs such as @ or / in a password are written %40, %2F")
 }
 
+/// Also says so when this build has no such cache: a setting that does nothing would only be found out under load.
+pub(super) fn redis_url(text: &str) -> Result<String, &'static str> {
+    crate::cache::refuse(text).map_or_else(|| Ok(text.to_owned()), Err)
+}
+
 pub(super) fn log_level(text: &str) -> Result<String, &'static str> {
     EnvFilter::try_new(text)
         .map(|_| text.to_owned())
@@ -120,6 +125,9 @@ mod tests {
         assert!(["0011 001", "01234567890123456789"].iter().all(|text| account_number(text).is_err()));
         assert!(["smtp://127.0.0.1:2525", "smtps://a:b@mail.example.com"].iter().all(|text| smtp_url(text).is_ok()));
         assert!(["127.0.0.1:2525", "http://mail.example.com", "smtp:"].iter().all(|text| smtp_url(text).is_err()));
+        let has_redis = cfg!(feature = "redis");
+        assert!(["redis://127.0.0.1:6379/0", "redis://:a@cache"].iter().all(|text| redis_url(text).is_ok() == has_redis));
+        assert!(["127.0.0.1:6379", "http://cache", "redis:"].iter().all(|text| redis_url(text).is_err()));
         assert!(["info", "warn,ordermill=debug"].iter().all(|text| log_level(text).is_ok()));
         assert!(log_level("ordermill=loud").is_err());
         assert!(path("/account/reset").is_ok());

@@ -30,6 +30,8 @@ pub struct Config {
     pub sepay: SepayConfig,
     /// `[mail]`: how mails leave.
     pub mail: MailConfig,
+    /// `[cache]`: what is kept at hand.
+    pub cache: CacheConfig,
     /// `[worker]`: how jobs are worked off.
     pub worker: WorkerConfig,
     /// `[log]`: what is written to standard error and kept.
@@ -141,6 +143,17 @@ pub struct MailConfig {
     pub timeout_ms: u64,
     /// The page that the link in a mail for a new password leads to, behind the public URL; it gets `?token=`.
     pub password_reset_path: String,
+}
+
+/// `[cache]`: what is kept at hand, and where nodes share it.
+#[derive(Debug, Clone)]
+pub struct CacheConfig {
+    /// The Redis that all nodes share; may hold a password.
+    pub redis_url: Option<SecretString>,
+    /// How long one call of it may take.
+    pub redis_timeout_ms: u64,
+    /// How long a customer's order list may be kept; 0 for never.
+    pub order_list_ms: i64,
 }
 
 /// `[worker]`: how jobs are worked off.

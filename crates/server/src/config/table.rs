@@ -93,13 +93,14 @@ pub(super) fn find(section: &str, key: &str) -> Option<&'static Setting> {
 }
 
 /// The sections of the file and what each is about, in the order of the file.
-pub(super) const SECTIONS: [(&str, &str); 8] = [
+pub(super) const SECTIONS: [(&str, &str); 9] = [
     ("server", "Who may connect, and how long anything may take."),
     ("store", "Where orders are kept."),
     ("orders", "How orders are numbered, priced and given up."),
     ("stripe", "Card payments; without a secret key they are refused."),
     ("sepay", "Bank transfers; without an account they are refused."),
     ("mail", "How mails leave."),
+    ("cache", "What is kept at hand; nothing is lost with it."),
     ("worker", "How jobs are worked off."),
     ("log", "What is written to standard error, and kept in the data folder."),
 ];
@@ -368,6 +369,27 @@ pub static SETTINGS: &[Setting] = &[
         field: Field::Text(|config| &mut config.mail.password_reset_path, read::path),
     },
     Setting {
+        section: "cache",
+        key: "redis_url",
+        preset: Preset::Unset("redis://:password@127.0.0.1:6379/0"),
+        doc: "The Redis that all nodes share, needed to keep order lists on Postgres; a build with the feature `redis`.",
+        field: Field::Secret(|config| &mut config.cache.redis_url, read::redis_url),
+    },
+    Setting {
+        section: "cache",
+        key: "redis_timeout_ms",
+        preset: Preset::Value("100"),
+        doc: "How long one call of Redis may take before we go on without it.",
+        field: Field::Limit(|config| &mut config.cache.redis_timeout_ms, 1..=10_000),
+    },
+    Setting {
+        section: "cache",
+        key: "order_list_ms",
+        preset: Preset::Value("30000"),
+        doc: "How long a customer's order list is kept at most, unless an order changes first; 0 for never.",
+        field: Field::Span(|config| &mut config.cache.order_list_ms, 0..=3_600_000),
+    },
+    Setting {
         section: "worker",
         key: "concurrency",
         preset: Preset::Value("8"),
@@ -495,6 +517,11 @@ mod tests {
                 templates_dir: None,
                 timeout_ms: 10000,
                 password_reset_path: "/reset-password",
+            },
+            cache: CacheConfig {
+                redis_url: None,
+                redis_timeout_ms: 100,
+                order_list_ms: 30000,
             },
             worker: WorkerConfig {
                 concurrency: 8,

@@ -2,6 +2,7 @@
 //! closed sets. What each name means for operators is in `docs/metrics.md`; a test keeps that page, the alert rules and the
 //! dashboard equal to what is here.
 
+use crate::app::orders::lists::ListCounters;
 use ordermill_core::job::Queue;
 use ordermill_core::stripe::SignatureFault;
 use ordermill_core::time::Timestamp;
@@ -149,6 +150,8 @@ pub struct Metrics {
     /// Webhooks that had been taken in before.
     pub webhook_duplicates: Counter,
     webhook_faults: Family<ReasonLabels, Counter>,
+    /// What became of customers' order lists.
+    pub order_lists: ListCounters,
     jobs_done: Family<QueueLabels, Counter>,
     jobs_retried: Family<QueueLabels, Counter>,
     jobs_died: Family<QueueLabels, Counter>,
@@ -214,6 +217,7 @@ impl Default for Metrics {
             webhooks_received: Counter::default(),
             webhook_duplicates: Counter::default(),
             webhook_faults: Family::default(),
+            order_lists: ListCounters::default(),
             jobs_done: Family::default(),
             jobs_retried: Family::default(),
             jobs_died: Family::default(),
@@ -248,6 +252,9 @@ impl Metrics {
         registry.register("webhooks_received", "Provider events taken in", self.webhooks_received.clone());
         registry.register("webhook_duplicates", "Provider events that came again", self.webhook_duplicates.clone());
         registry.register("webhook_faults", "Webhooks that led to nothing, by reason", self.webhook_faults.clone());
+        registry.register("order_list_hits", "Order lists answered from the cache", self.order_lists.hits.clone());
+        registry.register("order_list_misses", "Order lists read from the store", self.order_lists.misses.clone());
+        registry.register("cache_faults", "Calls of the shared cache that failed", self.order_lists.faults.clone());
         registry.register("jobs_done", "Jobs done", self.jobs_done.clone());
         registry.register("jobs_retried", "Attempts that failed and will be repeated", self.jobs_retried.clone());
         registry.register("jobs_died", "Jobs that became dead letters", self.jobs_died.clone());

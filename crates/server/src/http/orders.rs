@@ -20,13 +20,14 @@ use crate::app::App;
 use crate::app::orders::{self, Viewer};
 use axum::Json as Answer;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use ordermill_core::account::User;
 use ordermill_core::contact::Email;
-use ordermill_core::order::OrderStatus;
+use ordermill_core::order::{Order, OrderStatus};
 use ordermill_core::payment::PaymentStatus;
-use ordermill_store::{OrderQuery, OrderRef};
+use ordermill_store::{OrderQuery, OrderRef, Page};
 use request::CreateRequest;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -129,15 +130,16 @@ fn named(app: &App, text: &str) -> Option<OrderRef> {
 /// My orders (staff: everybody's), newest first
 #[utoipa::path(get, path = "/api/orders", tag = "orders", params(ListQuery),
     responses((status = 200, description = "A page.", body = List<OrderBody>)))]
-pub(super) async fn list(
-    State(shared): State<Shared>,
-    SignedIn(user): SignedIn,
-    Query(query): Query<ListQuery>,
-) -> Result<Answer<List<OrderBody>>, Problem> {
+pub(super) async fn list(State(shared): State<Shared>, SignedIn(user): SignedIn, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
     let (named, query) = query.into_query(&shared.app)?;
-    let page = orders::search(&shared.app, Viewer::of(&user), named.as_ref(), query).await?;
-    let data = page.rows.iter().map(|order| OrderBody::of(&shared.app, order)).collect();
-    Ok(Answer(List { data, next_cursor: page.cursor }))
+    let body = orders::rendered(&shared.app, Viewer::of(&user), named.as_ref(), query, |page| rendered(&shared.app, page)).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+fn rendered(app: &App, page: &Page<Order>) -> Bytes {
+    let data = page.rows.iter().map(|order| OrderBody::of(app, order)).collect();
+    let list: List<OrderBody> = List { data, next_cursor: page.cursor.clone() };
+    serde_json::to_vec(&list).expect("an order has nothing that JSON cannot say").into()
 }
 
 /// One order

@@ -7,6 +7,7 @@ mod commands;
 mod hostile;
 mod keys;
 mod operators;
+mod order_lists;
 mod orders;
 mod people;
 mod platform;

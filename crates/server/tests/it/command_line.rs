@@ -79,6 +79,7 @@ fn help_names_every_command() {
         "key revoke",
         "audit list",
         "bench place",
+        "bench lists",
     ] {
         let mut arguments: Vec<&str> = name.split(' ').collect();
         arguments.push("--help");

@@ -256,13 +256,17 @@ fn no_secret_is_ever_shown() {
     let secret_key = format!("{CANARY}{CANARY}{CANARY}{CANARY}");
     let smtp_url = format!("smtp://user:{CANARY}@mail.example.com");
     let store_url = format!("postgres://user:{CANARY}@db.example.com/orders");
-    let environment = Environment::from([
+    let variables = [
         ("ORDERMILL__SERVER__SECRET_KEY", secret_key.as_str()),
         ("ORDERMILL__STORE__URL", &store_url),
         ("ORDERMILL__STRIPE__SECRET_KEY", CANARY),
         ("ORDERMILL__STRIPE__WEBHOOK_SECRETS", CANARY),
         ("ORDERMILL__MAIL__SMTP_URL", &smtp_url),
-    ]);
+    ];
+    let redis_url = format!("redis://:{CANARY}@cache.example.com");
+    let has_redis = cfg!(feature = "redis");
+    let with_redis = variables.into_iter().chain(has_redis.then_some(("ORDERMILL__CACHE__REDIS_URL", redis_url.as_str())));
+    let environment: Environment = with_redis.collect();
     let loaded = load_in(&folder, "", &environment).unwrap();
     let rows = loaded.render_table();
     let shown = format!("{loaded:?}{loaded:#?}{rows:?}{:?}{environment:?}", check_serve(&loaded.config));
@@ -281,6 +285,7 @@ fn no_secret_is_ever_shown() {
             ["mail.smtp_url", "[set]"],
             ["mail.from", "[not set]"],
             ["mail.templates_dir", "[not set]"],
+            ["cache.redis_url", if has_redis { "[set]" } else { "[not set]" }],
         ]
     );
 }
@@ -375,6 +380,9 @@ fn dev_needs_nothing_and_everything_works() {
     mail.templates_dir | [not set] | default
     mail.timeout_ms | 10000 | default
     mail.password_reset_path | /reset-password | default
+    cache.redis_url | [not set] | default
+    cache.redis_timeout_ms | 100 | default
+    cache.order_list_ms | 30000 | default
     worker.concurrency | 8 | default
     worker.lease_ms | 30000 | default
     log.format | text | dev

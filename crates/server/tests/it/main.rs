@@ -15,6 +15,8 @@ mod mail;
 mod packaging;
 #[cfg(test)]
 mod process;
+#[cfg(all(test, feature = "redis"))]
+mod redis_peer;
 #[cfg(test)]
 mod stripe;
 #[cfg(test)]

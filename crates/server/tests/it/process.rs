@@ -11,6 +11,8 @@ mod disk;
 mod drain;
 mod journal;
 mod kill;
+#[cfg(feature = "redis")]
+mod lists;
 mod load;
 mod lock;
 mod logs;

@@ -135,10 +135,21 @@ impl TestApp {
         self.second_node_with(store).await
     }
 
+    /// A second node on the same Postgres schema, with the same Stripe and other settings.
+    #[cfg(feature = "redis")]
+    pub(crate) async fn second_node_set(&self, set: impl FnOnce(&mut Config)) -> Self {
+        let store = ordermill_store::open(&self.store_url).await.expect("the store opens");
+        self.second_node_of(store, set).await
+    }
+
     async fn second_node_with(&self, store: Arc<dyn Store>) -> Self {
+        self.second_node_of(store, |_| {}).await
+    }
+
+    async fn second_node_of(&self, store: Arc<dyn Store>, set: impl FnOnce(&mut Config)) -> Self {
         let stripe = Some((Arc::clone(&self.stripe), self.app.config.stripe.api_url.clone()));
         let node = Node { store, store_url: self.store_url.clone(), folder: Arc::clone(&self.folder), stripe };
-        Self::start_node(node, |_| {}).await
+        Self::start_node(node, set).await
     }
 
     /// On this store, which may be wrapped to misbehave.

@@ -91,7 +91,8 @@ pub async fn discard(app: &App, key: &JobKey, actor: &Actor, reason: &str) -> Re
             }
         }
         // A mail with a token leaves no effect: whoever still wants one asks again.
-        Some(Payload::StripeCreateIntent { .. } | Payload::EmailPasswordReset { .. }) | None => {}
+        // A copy of a list comes to its end by its age.
+        Some(Payload::StripeCreateIntent { .. } | Payload::EmailPasswordReset { .. } | Payload::CacheForgetOrders { .. }) | None => {}
     }
     match commit(app, &Arc::new(change)).await {
         Ok(()) => Ok(dead),

@@ -32,6 +32,17 @@ pub(super) async fn open(folder: &Path, url: &str) -> Result<Node, Failure> {
     let config = settings(folder, url);
     let store = boot::open_store(&config).await?;
     migrate_empty(store.as_ref()).await?;
+    on(config, store)
+}
+
+/// Another node on the same store, with other settings.
+pub(super) fn beside(node: &Node, set: impl FnOnce(&mut Config)) -> Result<Node, Failure> {
+    let mut config = Config::clone(&node.app.config);
+    set(&mut config);
+    on(config, Arc::clone(&node.app.store))
+}
+
+fn on(config: Config, store: Arc<dyn Store>) -> Result<Node, Failure> {
     let http = reqwest::Client::builder().no_proxy().build().map_err(|error| Failure::unavailable(error.to_string()))?;
     let app = App::new(Parts {
         config,

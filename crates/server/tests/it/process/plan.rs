@@ -11,6 +11,7 @@ const UNDER_LOAD: &[&str] = &[
     "http.accepted",
     "order.before_commit",
     "order.after_commit_before_response",
+    "lists.before_forget",
     "inbox.before_commit",
     "inbox.before_2xx",
     "store.before_commit",
