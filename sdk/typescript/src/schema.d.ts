@@ -211,6 +211,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/admin/inbox/{provider}/{event}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One received event */
+        get: operations["getApiAdminInboxProviderEvent"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/admin/inbox/{provider}/{event}/replay": {
         parameters: {
             query?: never;
@@ -504,7 +521,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** My orders (staff: everybody's), newest first */
+        /** My orders (staff and programs: everybody's), newest first */
         get: operations["getApiOrders"];
         put?: never;
         /** Order */
@@ -2512,6 +2529,49 @@ export interface operations {
             };
         };
     };
+    getApiAdminInboxProviderEvent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Whose it is. */
+                provider: string;
+                /** @description The provider's id of it. */
+                event: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The event, without its body. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReceivedEvent"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     postApiAdminInboxProviderEventReplay: {
         parameters: {
             query?: never;
@@ -2612,13 +2672,16 @@ export interface operations {
             query?: {
                 /** @description How many at most. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before. */
+                /** @description The `nextCursor` of the page before; for orders it is a number, and only orders with smaller numbers follow. */
                 cursor?: string;
                 status?: "pending" | "processing" | "shipped" | "delivered" | "completed" | "partially_completed" | "expired" | "cancelled" | "needs_attention";
                 paymentStatus?: "pending" | "underpaid" | "paid" | "failed" | "partially_refunded" | "refunded" | "disputed";
                 /** @description A code, a number, an e-mail address, or a part of a name, phone number, title or sku. */
                 q?: string;
-                /** @description Only orders from this time on. */
+                /**
+                 * @description Only orders from this time on. Times and texts are looked for in at most 1,000 orders a page: far back, a page may be
+                 *     short or even empty and still have a `nextCursor`. Follow it, or begin with the `cursor` of a number near by.
+                 */
                 from?: string;
                 /** @description Only orders from before this time. */
                 to?: string;
@@ -3294,13 +3357,16 @@ export interface operations {
             query?: {
                 /** @description How many at most. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before. */
+                /** @description The `nextCursor` of the page before; for orders it is a number, and only orders with smaller numbers follow. */
                 cursor?: string;
                 status?: "pending" | "processing" | "shipped" | "delivered" | "completed" | "partially_completed" | "expired" | "cancelled" | "needs_attention";
                 paymentStatus?: "pending" | "underpaid" | "paid" | "failed" | "partially_refunded" | "refunded" | "disputed";
                 /** @description A code, a number, an e-mail address, or a part of a name, phone number, title or sku. */
                 q?: string;
-                /** @description Only orders from this time on. */
+                /**
+                 * @description Only orders from this time on. Times and texts are looked for in at most 1,000 orders a page: far back, a page may be
+                 *     short or even empty and still have a `nextCursor`. Follow it, or begin with the `cursor` of a number near by.
+                 */
                 from?: string;
                 /** @description Only orders from before this time. */
                 to?: string;

@@ -26,8 +26,12 @@ pub enum Access {
     Staff,
     /// Admins and the local operator.
     Admin,
-    /// Programs, by an API key with this scope. No account, of whatever role, and no key anywhere else.
+    /// Programs, by an API key with this scope. No account, of whatever role.
     Key(Scope),
+    /// Every signed-in account, and programs by an API key with this scope; those see what staff sees.
+    AccountOrKey(Scope),
+    /// Staff, admins and the local operator, and programs by an API key with this scope.
+    StaffOrKey(Scope),
 }
 
 impl Access {
@@ -40,14 +44,24 @@ impl Access {
             Self::Staff => "staff",
             Self::Admin => "admin",
             Self::Key(_) => "key",
+            Self::AccountOrKey(_) => "account or key",
+            Self::StaffOrKey(_) => "staff or key",
+        }
+    }
+
+    /// The scope that an API key needs here; none where no key opens anything.
+    pub const fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Key(scope) | Self::AccountOrKey(scope) | Self::StaffOrKey(scope) => Some(scope),
+            Self::Public | Self::Signature | Self::Account | Self::Staff | Self::Admin => None,
         }
     }
 
     const fn lets_in(self, role: Role) -> bool {
         match self {
             Self::Key(_) => false,
-            Self::Public | Self::Signature | Self::Account => true,
-            Self::Staff => role.is_staff(),
+            Self::Public | Self::Signature | Self::Account | Self::AccountOrKey(_) => true,
+            Self::Staff | Self::StaffOrKey(_) => role.is_staff(),
             Self::Admin => matches!(role, Role::Admin),
         }
     }
@@ -67,7 +81,8 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("POST", "/api/admin/dead-letters/{key}/discard", Access::Admin),
     ("POST", "/api/admin/dead-letters/{key}/redrive", Access::Staff),
     ("POST", "/api/admin/fsck", Access::Admin),
-    ("GET", "/api/admin/inbox", Access::Staff),
+    ("GET", "/api/admin/inbox", Access::StaffOrKey(Scope::WebhooksRead)),
+    ("GET", "/api/admin/inbox/{provider}/{event}", Access::StaffOrKey(Scope::WebhooksRead)),
     ("POST", "/api/admin/inbox/{provider}/{event}/replay", Access::Staff),
     ("GET", "/api/admin/jobs", Access::Staff),
     ("GET", "/api/admin/orders", Access::Staff),
@@ -86,20 +101,20 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("DELETE", "/api/carts", Access::Account),
     ("PUT", "/api/carts/items", Access::Account),
     ("DELETE", "/api/carts/items/{id}", Access::Account),
-    ("GET", "/api/orders", Access::Account),
+    ("GET", "/api/orders", Access::AccountOrKey(Scope::OrdersRead)),
     ("POST", "/api/orders", Access::Account),
     ("POST", "/api/orders/create", Access::Account),
-    ("GET", "/api/orders/{order}", Access::Account),
+    ("GET", "/api/orders/{order}", Access::AccountOrKey(Scope::OrdersRead)),
     ("POST", "/api/orders/{order}/cancel", Access::Account),
-    ("GET", "/api/orders/{order}/events", Access::Account),
+    ("GET", "/api/orders/{order}/events", Access::AccountOrKey(Scope::OrdersRead)),
     ("PUT", "/api/orders/{order}/status", Access::Staff),
     ("POST", "/api/platform/orders", Access::Key(Scope::OrdersCreate)),
     ("POST", "/api/platform/orders/{order}/payment", Access::Key(Scope::OrdersCreate)),
     ("GET", "/api/products", Access::Public),
-    ("POST", "/api/products", Access::Staff),
+    ("POST", "/api/products", Access::StaffOrKey(Scope::CatalogueWrite)),
     ("GET", "/api/products/{id}", Access::Public),
-    ("PUT", "/api/products/{id}", Access::Staff),
-    ("POST", "/api/products/{id}/stock", Access::Staff),
+    ("PUT", "/api/products/{id}", Access::StaffOrKey(Scope::CatalogueWrite)),
+    ("POST", "/api/products/{id}/stock", Access::StaffOrKey(Scope::CatalogueWrite)),
     ("POST", "/api/users/login", Access::Public),
     ("POST", "/api/users/logout", Access::Account),
     ("GET", "/api/users/me", Access::Account),
@@ -145,15 +160,20 @@ async fn admit(shared: &Shared, parts: &Parts) -> Result<Option<Caller>, Problem
     let Some(access) = of(parts.method.as_str(), path) else { return refuse_unlisted(&parts.method, path) };
     match access {
         Access::Public | Access::Signature => return Ok(None),
-        Access::Staff | Access::Admin => {
+        Access::Staff | Access::Admin | Access::StaffOrKey(_) => {
             if let Some(LocalOperator(name)) = parts.extensions.get::<LocalOperator>() {
                 return Ok(Some(Caller::Local(name.clone())));
             }
         }
-        Access::Key(scope) => return admit_key(shared, parts, scope).await.map(Some),
-        Access::Account => {}
+        Access::Account | Access::AccountOrKey(_) | Access::Key(_) => {}
     }
-    let token = bearer(&parts.headers).ok_or_else(Problem::unauthenticated)?;
+    let token = bearer(&parts.headers);
+    if let Some(scope) = access.scope()
+        && (token.is_some_and(|token| token.starts_with(PREFIX)) || access == Access::Key(scope))
+    {
+        return admit_key(shared, token, scope).await.map(Some);
+    }
+    let token = token.ok_or_else(Problem::unauthenticated)?;
     if token.starts_with(PREFIX) {
         return Err(Problem::new("unauthenticated", "an API key opens only the routes that ask for one"));
     }
@@ -166,9 +186,9 @@ async fn admit(shared: &Shared, parts: &Parts) -> Result<Option<Caller>, Problem
 }
 
 /// The program that asks, where only programs may.
-async fn admit_key(shared: &Shared, parts: &Parts, scope: Scope) -> Result<Caller, Problem> {
+async fn admit_key(shared: &Shared, token: Option<&str>, scope: Scope) -> Result<Caller, Problem> {
     let no_key = || Problem::new("unauthenticated", "send Authorization: Bearer with an API key (omk_live_…)");
-    let secret = bearer(&parts.headers).filter(|token| token.starts_with(PREFIX)).ok_or_else(no_key)?;
+    let secret = token.filter(|token| token.starts_with(PREFIX)).ok_or_else(no_key)?;
     let key = api_keys::authenticate(&shared.app, secret).await?.ok_or_else(no_key)?;
     if !key.scopes.contains(&scope) {
         return Err(Problem::new("forbidden", format!("this API key has no scope {}", scope.name())));
@@ -208,7 +228,15 @@ mod tests {
     #[test]
     fn what_operators_do_is_never_open() {
         for (method, path, access) in ROUTES.iter().filter(|(_, path, _)| path.starts_with("/api/admin/")) {
-            assert!(matches!(access, Access::Staff | Access::Admin), "{method} {path}");
+            let is_read_by_programs = *access == Access::StaffOrKey(Scope::WebhooksRead) && *method == "GET";
+            assert!(matches!(access, Access::Staff | Access::Admin) || is_read_by_programs, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn every_scope_opens_something() {
+        for scope in Scope::ALL {
+            assert!(ROUTES.iter().any(|(_, _, access)| access.scope() == Some(scope)), "{}", scope.name());
         }
     }
 }

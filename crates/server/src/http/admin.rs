@@ -41,6 +41,7 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
         .routes(routes!(dead_letters::discard))
         .routes(routes!(status::show))
         .routes(routes!(received::list))
+        .routes(routes!(received::show))
         .routes(routes!(received::replay))
         .routes(routes!(people::list, people::create))
         .routes(routes!(people::show))

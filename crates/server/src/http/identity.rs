@@ -2,10 +2,11 @@
 //! asks for none gets an error, never an anonymous one.
 
 use super::problem::Problem;
+use crate::app::orders::Viewer;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use ordermill_core::account::User;
-use ordermill_core::api_key::ApiKey;
+use ordermill_core::api_key::{ApiKey, Scope};
 use ordermill_core::event::Actor;
 
 /// Somebody whom the table of access let in.
@@ -40,6 +41,32 @@ impl Program {
     /// Who goes into the timeline.
     pub(super) fn actor(&self) -> Actor {
         Actor::api_key(self.0.id)
+    }
+}
+
+/// Somebody who reads orders: an account, or a program with the scope for it.
+pub(super) enum OrderReader {
+    Account(User),
+    Program,
+}
+
+impl OrderReader {
+    /// What they may see: a program reads for the whole shop, as staff does.
+    pub(super) const fn viewer(&self) -> Viewer<'_> {
+        match self {
+            Self::Account(user) => Viewer::of(user),
+            Self::Program => Viewer::Staff,
+        }
+    }
+}
+
+/// Somebody who does what staff does, or a program where the table lets one: the catalogue, and received events.
+pub(super) struct OperatorOrProgram(Actor);
+
+impl OperatorOrProgram {
+    /// Who goes into the audit trail.
+    pub(super) fn actor(&self) -> Actor {
+        self.0.clone()
     }
 }
 
@@ -89,6 +116,29 @@ impl<S: Send + Sync> FromRequestParts<S> for Program {
             Some(Caller::Key(key)) => Ok(Self(*key)),
             _ => Err(unchecked(parts)),
         }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for OrderReader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        match parts.extensions.get::<Caller>() {
+            Some(Caller::Account(user)) => Ok(Self::Account(User::clone(user))),
+            Some(Caller::Key(key)) if key.scopes.contains(&Scope::OrdersRead) => Ok(Self::Program),
+            _ => Err(unchecked(parts)),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for OperatorOrProgram {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if let Some(Caller::Key(key)) = parts.extensions.get::<Caller>() {
+            return Ok(Self(Actor::api_key(key.id)));
+        }
+        Operator::from_request_parts(parts, state).await.map(|operator| Self(operator.actor()))
     }
 }
 

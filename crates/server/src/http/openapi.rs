@@ -79,11 +79,12 @@ fn complete_operation(operation: &mut Operation, access: Access) {
     let responses = &mut operation.responses.responses;
     responses.insert("4XX".to_owned(), problem("Refused: `code` says why, and nothing was changed."));
     responses.entry("503".to_owned()).or_insert_with(|| problem("Not now: sending the same request again makes sense."));
-    operation.security = match access {
-        Access::Public | Access::Signature => None,
-        Access::Account | Access::Staff | Access::Admin => Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]),
-        Access::Key(scope) => Some(vec![SecurityRequirement::new("apiKey", [scope.name()])]),
-    };
+    // One of them is enough.
+    let by_token = (!matches!(access, Access::Public | Access::Signature | Access::Key(_)))
+        .then(|| SecurityRequirement::new("token", Vec::<String>::new()));
+    let by_key = access.scope().map(|scope| SecurityRequirement::new("apiKey", [scope.name()]));
+    let security: Vec<SecurityRequirement> = by_token.into_iter().chain(by_key).collect();
+    operation.security = Some(security).filter(|ways| !ways.is_empty());
     let extensions = operation.extensions.get_or_insert_with(Extensions::default);
     extensions.insert("x-access".to_owned(), json!(access.name()));
 }

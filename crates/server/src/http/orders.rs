@@ -10,14 +10,14 @@ pub(super) use request::check_takes_cards;
 use super::Shared;
 use super::body::Json;
 use super::idempotency::{Repeatable, answered};
-use super::identity::SignedIn;
+use super::identity::{OrderReader, SignedIn};
 use super::list::{Query, page_limit, parse_time, word};
 use super::openapi::{List, vocabulary};
 use super::problem::Problem;
 use super::text::checked_text;
 use super::version::with_etag;
 use crate::app::App;
-use crate::app::orders::{self, Viewer};
+use crate::app::orders;
 use axum::Json as Answer;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
@@ -77,7 +77,7 @@ pub(super) struct ListQuery {
     /// How many at most.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<usize>,
-    /// The `nextCursor` of the page before.
+    /// The `nextCursor` of the page before; for orders it is a number, and only orders with smaller numbers follow.
     cursor: Option<String>,
     /// Only these.
     #[param(schema_with = vocabulary::order_status)]
@@ -88,7 +88,8 @@ pub(super) struct ListQuery {
     /// A code, a number, an e-mail address, or a part of a name, phone number, title or sku.
     #[param(max_length = 100)]
     q: Option<String>,
-    /// Only orders from this time on.
+    /// Only orders from this time on. Times and texts are looked for in at most 1,000 orders a page: far back, a page may be
+    /// short or even empty and still have a `nextCursor`. Follow it, or begin with the `cursor` of a number near by.
     #[param(format = DateTime)]
     from: Option<String>,
     /// Only orders from before this time.
@@ -127,12 +128,12 @@ fn named(app: &App, text: &str) -> Option<OrderRef> {
     by_number.or_else(|| orders::named(app, text))
 }
 
-/// My orders (staff: everybody's), newest first
+/// My orders (staff and programs: everybody's), newest first
 #[utoipa::path(get, path = "/api/orders", tag = "orders", params(ListQuery),
     responses((status = 200, description = "A page.", body = List<OrderBody>)))]
-pub(super) async fn list(State(shared): State<Shared>, SignedIn(user): SignedIn, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
+pub(super) async fn list(State(shared): State<Shared>, reader: OrderReader, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
     let (named, query) = query.into_query(&shared.app)?;
-    let body = orders::rendered(&shared.app, Viewer::of(&user), named.as_ref(), query, |page| rendered(&shared.app, page)).await?;
+    let body = orders::rendered(&shared.app, reader.viewer(), named.as_ref(), query, |page| rendered(&shared.app, page)).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
@@ -145,8 +146,8 @@ fn rendered(app: &App, page: &Page<Order>) -> Bytes {
 /// One order
 #[utoipa::path(get, path = "/api/orders/{order}", tag = "orders", params(("order" = String, Path, description = "Its id or code.")),
     responses((status = 200, description = "The order; its version is the `ETag`.", body = OrderBody)))]
-pub(super) async fn show(State(shared): State<Shared>, SignedIn(user): SignedIn, Path(order): Path<String>) -> Result<Response, Problem> {
-    let order = orders::find(&shared.app, Viewer::of(&user), &order).await?;
+pub(super) async fn show(State(shared): State<Shared>, reader: OrderReader, Path(order): Path<String>) -> Result<Response, Problem> {
+    let order = orders::find(&shared.app, reader.viewer(), &order).await?;
     let response = Answer(OrderBody::of(&shared.app, &order)).into_response();
     Ok(with_etag(response, order.version))
 }
@@ -166,10 +167,10 @@ pub(super) struct EventsQuery {
     responses((status = 200, description = "At most 500 events.", body = Timeline)))]
 pub(super) async fn events(
     State(shared): State<Shared>,
-    SignedIn(user): SignedIn,
+    reader: OrderReader,
     Path(order): Path<String>,
     Query(query): Query<EventsQuery>,
 ) -> Result<Answer<Timeline>, Problem> {
-    let events = orders::events(&shared.app, Viewer::of(&user), &order, query.after.unwrap_or(0).max(0)).await?;
+    let events = orders::events(&shared.app, reader.viewer(), &order, query.after.unwrap_or(0).max(0)).await?;
     Ok(Answer(Timeline { data: events.iter().map(EventBody::of).collect() }))
 }

@@ -14,5 +14,6 @@ mod platform;
 mod products;
 mod protocol;
 mod queues;
+mod scopes;
 mod signing_in;
 mod stocking;

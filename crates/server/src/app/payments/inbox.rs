@@ -225,7 +225,7 @@ pub async fn replay(app: &App, asked: &Replay<'_>, request: Option<RequestKey>) 
 }
 
 /// A stored event.
-async fn find(app: &App, provider: Provider, event_id: &str) -> Result<InboxEntry, Fault> {
+pub async fn find(app: &App, provider: Provider, event_id: &str) -> Result<InboxEntry, Fault> {
     match app.store.get(&Key::Inbox(provider, event_id.to_owned())).await?.map(|stored| stored.row) {
         Some(Row::Inbox(found)) => Ok(found),
         _ => Err(Refusal::NotFound { what: "received event" }.into()),

@@ -5,7 +5,7 @@ use crate::app::Fault;
 use crate::app::payments::inbox::{self, Replay};
 use crate::http::body::Json;
 use crate::http::idempotency::{Repeatable, answered};
-use crate::http::identity::Operator;
+use crate::http::identity::{Operator, OperatorOrProgram};
 use crate::http::list::{Query, page_limit, word};
 use crate::http::openapi::{List, vocabulary};
 use crate::http::problem::Problem;
@@ -59,13 +59,30 @@ pub(super) struct EventBody {
     responses((status = 200, description = "A page.", body = List<EventBody>)))]
 pub(super) async fn list(
     State(shared): State<Shared>,
-    _operator: Operator,
+    _operator: OperatorOrProgram,
     Query(query): Query<ListQuery>,
 ) -> Result<Answer<List<EventBody>>, Problem> {
     let state = word("state", query.state, InboxState::from_name)?;
     let wanted = InboxQuery { state, cursor: query.cursor, limit: page_limit(query.limit)? };
     let page = shared.app.store.inbox(&wanted).await.map_err(Fault::from)?;
     Ok(Answer(List { data: page.rows.iter().map(EventBody::of).collect(), next_cursor: page.cursor }))
+}
+
+/// One received event
+#[utoipa::path(get, path = "/api/admin/inbox/{provider}/{event}", tag = "operators",
+    params(("provider" = String, Path, description = "Whose it is."), ("event" = String, Path, description = "The provider's id of it.")),
+    responses((status = 200, description = "The event, without its body.", body = EventBody)))]
+pub(super) async fn show(
+    State(shared): State<Shared>,
+    _operator: OperatorOrProgram,
+    Path((provider, event)): Path<(String, String)>,
+) -> Result<Answer<EventBody>, Problem> {
+    let entry = inbox::find(&shared.app, parse_provider(&provider)?, &event).await?;
+    Ok(Answer(EventBody::of(&entry)))
+}
+
+fn parse_provider(text: &str) -> Result<Provider, Problem> {
+    Provider::from_name(text).ok_or_else(|| Problem::new("not_found", "there is no such provider"))
 }
 
 /// Handle a received event again
@@ -81,8 +98,7 @@ pub(super) async fn replay(
     body: Json<ReasonRequest>,
 ) -> Result<Response, Problem> {
     let Json { value: reason, raw } = body;
-    let provider = Provider::from_name(&provider).ok_or_else(|| Problem::new("not_found", "there is no such provider"))?;
-    let asked = Replay { provider, event_id: &event, actor: &operator.actor(), reason: reason.checked()? };
+    let asked = Replay { provider: parse_provider(&provider)?, event_id: &event, actor: &operator.actor(), reason: reason.checked()? };
     let (entry, is_replay) = inbox::replay(&shared.app, &asked, repeatable.request_key(&raw)).await?;
     Ok(answered(Answer(EventBody::of(&entry)).into_response(), is_replay))
 }

@@ -1,11 +1,11 @@
-//! What staff does to the catalogue.
+//! What staff does to the catalogue, and programs that keep it in step with another system.
 
 use super::ProductBody;
 use crate::app::catalogue::{self, Edited, NewProduct, ProductEdit};
 use crate::http::Shared;
 use crate::http::body::Json;
 use crate::http::idempotency::{Repeatable, answered};
-use crate::http::identity::Operator;
+use crate::http::identity::OperatorOrProgram;
 use crate::http::list::word;
 use crate::http::openapi::vocabulary;
 use crate::http::problem::Problem;
@@ -88,7 +88,7 @@ pub(in crate::http) struct AdjustStockRequest {
 pub(in crate::http) async fn create(
     State(shared): State<Shared>,
     repeatable: Repeatable,
-    operator: Operator,
+    operator: OperatorOrProgram,
     body: Json<CreateProductRequest>,
 ) -> Result<Response, Problem> {
     let Json { value: request, raw } = body;
@@ -121,7 +121,7 @@ pub(in crate::http) async fn create(
     responses((status = 200, description = "The product as it is now.", body = ProductBody)))]
 pub(in crate::http) async fn change(
     State(shared): State<Shared>,
-    operator: Operator,
+    operator: OperatorOrProgram,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Json<ChangeProductRequest>,
@@ -144,7 +144,7 @@ pub(in crate::http) async fn change(
 pub(in crate::http) async fn adjust_stock(
     State(shared): State<Shared>,
     repeatable: Repeatable,
-    operator: Operator,
+    operator: OperatorOrProgram,
     Path(id): Path<String>,
     body: Json<AdjustStockRequest>,
 ) -> Result<Response, Problem> {

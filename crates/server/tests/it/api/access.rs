@@ -51,9 +51,11 @@ impl People {
 /// What the table says must come back, as far as access goes.
 fn expected(access: Access, shows: Shows) -> Option<StatusCode> {
     match (access, shows) {
-        (Access::Public | Access::Signature, _) | (Access::Account, Shows::Session(_)) => None,
-        (Access::Key(needed), Shows::Key(scope)) => (scope != needed).then_some(StatusCode::FORBIDDEN),
-        (Access::Staff, Shows::Session(role)) => (!role.is_staff()).then_some(StatusCode::FORBIDDEN),
+        (Access::Public | Access::Signature, _) | (Access::Account | Access::AccountOrKey(_), Shows::Session(_)) => None,
+        (Access::Key(needed) | Access::AccountOrKey(needed) | Access::StaffOrKey(needed), Shows::Key(scope)) => {
+            (scope != needed).then_some(StatusCode::FORBIDDEN)
+        }
+        (Access::Staff | Access::StaffOrKey(_), Shows::Session(role)) => (!role.is_staff()).then_some(StatusCode::FORBIDDEN),
         (Access::Admin, Shows::Session(role)) => (role != Role::Admin).then_some(StatusCode::FORBIDDEN),
         (Access::Key(_), _) | (_, Shows::Nothing | Shows::Key(_)) => Some(StatusCode::UNAUTHORIZED),
     }
