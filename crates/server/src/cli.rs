@@ -11,6 +11,7 @@ mod dead_letters;
 mod demo;
 mod dev;
 mod doctor;
+mod file_limit;
 mod fsck;
 mod healthcheck;
 mod inbox;

@@ -4,6 +4,7 @@
 pub mod access;
 mod accounts;
 mod admin;
+mod arriving;
 mod body;
 mod carts;
 mod client;
@@ -26,6 +27,7 @@ mod products;
 pub mod serve;
 mod text;
 mod version;
+mod waiting;
 mod webhooks;
 
 pub use identity::LocalOperator;
@@ -87,7 +89,7 @@ pub fn router(shared: Shared, extra: Router) -> Router {
         .method_not_allowed_fallback(problem::no_such_method)
         .with_state(shared.clone())
         .merge(extra)
-        .layer(tower_http::timeout::RequestBodyTimeoutLayer::new(Duration::from_millis(settings.body_timeout_ms)))
+        .layer(tower_http::timeout::RequestBodyDeadlineLayer::new(Duration::from_millis(settings.body_timeout_ms)))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(tower_http::limit::RequestBodyLimitLayer::new(WEBHOOK_BODY_MAX))
         .layer(middleware::from_fn_with_state(shared, limits::around))

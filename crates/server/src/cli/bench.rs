@@ -10,6 +10,7 @@ mod place;
 mod process;
 mod queue;
 mod server;
+mod slow_clients;
 mod stopwatch;
 mod world;
 
@@ -27,6 +28,8 @@ pub(super) enum Command {
     Queue(queue::Flags),
     /// Look at customers' order lists, kept at hand and not
     Lists(lists::Flags),
+    /// What thousands of clients that dawdle do to those that behave
+    SlowClients(slow_clients::Flags),
     /// What `place` is compared with: a plain `SQLite` loop, one order per transaction
     Baseline(baseline::Flags),
     /// The server of `place`, told by its standard input what to do
@@ -76,6 +79,7 @@ pub(super) async fn run(command: Command, output: &Output) -> Outcome {
             Command::Place(flags) => place::run(flags, output).await,
             Command::Queue(flags) => queue::run(flags, output).await,
             Command::Lists(flags) => lists::run(flags, output).await,
+            Command::SlowClients(flags) => slow_clients::run(flags, output).await,
             Command::Baseline(flags) => baseline::run(flags, output).await,
             Command::Serve => server::run(output).await,
         }

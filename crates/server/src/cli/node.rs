@@ -93,6 +93,7 @@ pub(crate) async fn work(node: &Node, listeners: Listeners, duties: Duties, stop
         header_timeout: Duration::from_millis(config.server.header_timeout_ms),
         drain,
     };
+    super::file_limit::raise_for(config.server.connections_max);
     let (stop_listening, stop_working, stop_probes) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let (edges, workers) = (TaskTracker::new(), TaskTracker::new());
     // Before anybody is served: whoever sees a node that is ready can reach it by commands.

@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use bytes::Bytes;
 use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
+use tower_http::timeout::TimeoutError;
 
 /// A JSON body of this shape, and the bytes it came as.
 pub(super) struct Json<T> {
@@ -63,13 +64,19 @@ fn check_headers(request: &Request) -> Result<(), Problem> {
 pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| {
         // The layers in between wrap the limit's error, so the status alone does not tell (a body in chunks has no length).
-        let status = if is_too_large(&rejection) { StatusCode::PAYLOAD_TOO_LARGE } else { rejection.status() };
+        let status = if has_cause::<LengthLimitError>(&rejection) {
+            StatusCode::PAYLOAD_TOO_LARGE
+        } else if has_cause::<TimeoutError>(&rejection) {
+            StatusCode::REQUEST_TIMEOUT
+        } else {
+            rejection.status()
+        };
         super::problem::of_status(status).unwrap_or_else(|| Problem::new("malformed_body", "the body could not be read"))
     })
 }
 
-fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.is::<LengthLimitError>() || error.source().is_some_and(is_too_large)
+fn has_cause<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<E>() || error.source().is_some_and(has_cause::<E>)
 }
 
 /// The value in a body. Zero characters are refused here, because not every store can keep them.

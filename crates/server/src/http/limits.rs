@@ -1,7 +1,9 @@
 //! What stands around every request: its id, a share of the process, time limits, panics caught, problems rendered, the
 //! headers that every answer carries, one log line.
 
+use super::arriving::Arriving;
 use super::problem::{Problem, of_status};
+use super::waiting::Waiting;
 use super::{Shared, dev};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -14,33 +16,57 @@ use prometheus_client::metrics::counter::Counter;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// How many requests of a kind run at once. The rest is told to come back, at once, before anything is read.
+/// How long a request waits for the room of one that was sent away.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// How many requests of a kind run at once. A further one takes the place of the one whose body has been on its way longest;
+/// when every one is being worked on it is told to come back, at once, before anything is read.
 #[derive(Clone)]
 pub(super) struct Share {
     slots: Arc<Semaphore>,
+    waiting: Arc<Waiting>,
     sent_away: Counter,
 }
 
 impl Share {
     /// A share of so many requests, which counts those that it has no room for.
     pub(super) fn new(requests_max: usize, sent_away: Counter) -> Self {
-        Self { slots: Arc::new(Semaphore::new(requests_max)), sent_away }
+        Self { slots: Arc::new(Semaphore::new(requests_max)), waiting: Arc::default(), sent_away }
+    }
+
+    async fn slot(&self) -> Option<SemaphorePermit<'_>> {
+        if let Ok(slot) = self.slots.try_acquire() {
+            return Some(slot);
+        }
+        if !self.waiting.send_longest_away(Instant::now()) {
+            return None;
+        }
+        tokio::time::timeout(PATIENCE, self.slots.acquire()).await.ok()?.ok()
     }
 }
 
 /// Lets a request in if its kind has room.
 pub(super) async fn admit(State(share): State<Share>, request: Request, next: Next) -> Response {
-    let Ok(_slot) = share.slots.try_acquire() else {
+    let overloaded = || {
         share.sent_away.inc();
-        return Problem::new("overloaded", "too many requests at once").retry_after(1).into_response();
+        Problem::new("overloaded", "too many requests at once").retry_after(1).into_response()
     };
-    next.run(request).await
+    let Some(_slot) = share.slot().await else { return overloaded() };
+    let place = Waiting::beside(&share.waiting);
+    let request = request.map(|body| Arriving::watch(body, &place));
+    tokio::select! {
+        biased;
+        response = next.run(request) => response,
+        // Nothing was begun: a body that is not whole is never handed on.
+        () = place.gives_way() => overloaded(),
+    }
 }
 
 /// The outermost layer.

@@ -2,9 +2,10 @@
 //! those who take nothing of their answers, and a drain. The framework's own loop has none of these.
 
 mod stall;
-mod waiting;
 
+use super::arriving::Arriving;
 use super::client::Peer;
+use super::waiting::{Place, Waiting};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -22,10 +23,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use waiting::{Place, Waiting};
 
 /// How long the loop rests when the machine has no file handles left (F40): it must neither spin nor die.
 const REST: Duration = Duration::from_millis(50);
+
+/// How large the head of a request may be, and how much of a body lies in a connection's buffer at once: with the number of
+/// connections, the bound of what clients can make us remember.
+const BUFFER_BYTES_MAX: usize = 32 * 1024;
 
 /// How long a new client waits for a free slot before the one that has waited longest gives way.
 const PATIENCE: Duration = Duration::from_millis(2);
@@ -56,7 +60,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ListenLimits, 
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(REST).await;
+                // Whoever waits longest gives their handle back.
+                let has_room = waiting.send_longest_away(Instant::now());
+                tokio::time::sleep(if has_room { PATIENCE } else { REST }).await;
                 continue;
             }
         };
@@ -98,8 +104,7 @@ fn connect(
     let service = service_fn(move |request: Request<Incoming>| {
         let (router, place) = (router.clone(), Arc::clone(&place));
         async move {
-            place.serve();
-            let mut request = request.map(Body::new);
+            let mut request = request.map(|body| Arriving::watch(Body::new(body), &place));
             request.extensions_mut().insert(peer);
             let response = router.oneshot(request).await;
             place.wait();
@@ -109,6 +114,7 @@ fn connect(
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
+        .max_buf_size(BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(Stream::new(stream)), service);
     graceful.watch(connection)
 }

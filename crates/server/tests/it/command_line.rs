@@ -80,6 +80,7 @@ fn help_names_every_command() {
         "audit list",
         "bench place",
         "bench lists",
+        "bench slow-clients",
     ] {
         let mut arguments: Vec<&str> = name.split(' ').collect();
         arguments.push("--help");

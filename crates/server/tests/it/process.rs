@@ -9,6 +9,7 @@ mod commands;
 mod contract;
 mod disk;
 mod drain;
+mod handles;
 mod journal;
 mod kill;
 #[cfg(feature = "redis")]

@@ -14,6 +14,7 @@ on_both_stores! {
     a_paused_queue_stands_still_until_it_is_resumed;
     dead_letters_are_found_and_grouped;
     many_dead_letters_are_tried_again_at_once;
+    two_who_redrive_the_same_many_do_each_once;
     a_dead_letter_is_put_right_and_stays_itself;
     a_discarded_letter_leaves_nothing_dangling;
     the_status_says_how_the_whole_is_doing;
@@ -121,6 +122,45 @@ async fn many_dead_letters_are_tried_again_at_once(backend: Backend) {
     assert_eq!(acts(&app).await.iter().filter(|(action, _)| action == "dead_letter.redriven").count(), 5);
     app.run_jobs().await;
     assert_eq!((app.catcher.list().len(), dead(&app).await.len()), (5, 0));
+    app.fsck().await;
+}
+
+/// F28, F68: two people at once, and a worker that takes what they bring back; a second node where there is one.
+async fn two_who_redrive_the_same_many_do_each_once(backend: Backend) {
+    const LETTERS: usize = 12;
+    let app = TestApp::start(backend).await;
+    let admin = app.account("admin@example.com", Role::Admin).await;
+    dead_mails(&app, LETTERS).await;
+    let other = if backend == Backend::Postgres { Some(app.second_node().await) } else { None };
+    let there = other.as_ref().unwrap_or(&app);
+    let redrive = async |node: &TestApp, limit: usize| {
+        let (mut redriven, mut gone, mut cursor) = (0, 0, Value::Null);
+        loop {
+            let body = json!({ "queue": "email", "limit": limit, "cursor": cursor, "reason": "mail works again" });
+            let done = node.post("/api/admin/dead-letters/redrive", &admin, &body).await;
+            assert_eq!(done.status, 200, "{}", done.body);
+            redriven += done.body["redriven"].as_u64().expect("a number");
+            gone += done.body["gone"].as_u64().expect("a number");
+            cursor = done.body["nextCursor"].clone();
+            if cursor.is_null() {
+                return (redriven, gone);
+            }
+        }
+    };
+    let working = async || {
+        for _ in 0..10 {
+            app.run_jobs().await;
+        }
+    };
+    let ((first, first_gone), (second, second_gone), ()) = tokio::join!(redrive(&app, 5), redrive(there, 12), working());
+    assert_eq!(first + second, LETTERS as u64, "{first} and {second}; {first_gone} and {second_gone} were gone");
+    let mut redriven: Vec<String> = acts(&app).await.into_iter().filter(|act| act.0 == "dead_letter.redriven").map(|act| act.1).collect();
+    redriven.sort();
+    redriven.dedup();
+    assert_eq!(redriven.len(), LETTERS, "one act for each, and no letter twice");
+    let mails = || app.catcher.list().len() + other.as_ref().map_or(0, |other| other.catcher.list().len());
+    app.run_jobs_until("the mails", async || dead(&app).await.is_empty() && mails() >= LETTERS).await;
+    assert_eq!(mails(), LETTERS, "and one mail for each");
     app.fsck().await;
 }
 

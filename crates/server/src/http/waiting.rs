@@ -1,6 +1,6 @@
-//! Connections that wait for their client: reading headers, or between two requests. When every slot is taken, the one that
-//! has waited longest gives way to a new client, so that slow clients cannot keep others out (F51). A connection whose
-//! request is being answered never gives way, nor does one that has only just come: in a burst, its request is on the way.
+//! Who waits for their client: connections that read headers, bodies that arrive, answers that are taken. When every slot is
+//! taken, the one that has waited longest gives way to a new client, so that slow clients cannot keep others out (F51). Whose
+//! request is being answered never gives way, nor does who has only just come: in a burst, the request is on the way.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,24 +23,29 @@ struct Line {
     places: BTreeMap<u64, (Instant, CancellationToken)>,
 }
 
-/// One connection's place in the line, given up when the connection ends.
+/// A place in the line of one connection or request, given up when that ends.
 pub(super) struct Place {
     waiting: Arc<Waiting>,
     /// Its number while it waits.
     number: Mutex<Option<u64>>,
-    /// Ends the connection.
+    /// Ends it.
     gives_way: CancellationToken,
 }
 
 impl Waiting {
     /// A new connection, waiting for its first request.
     pub(super) fn join(waiting: &Arc<Self>) -> Arc<Place> {
-        let place = Place { waiting: Arc::clone(waiting), number: Mutex::default(), gives_way: CancellationToken::new() };
+        let place = Self::beside(waiting);
         place.wait();
-        Arc::new(place)
+        place
     }
 
-    /// Sends away the connection that has waited longest, if it has waited long; says whether there was one.
+    /// Somebody who does not wait yet.
+    pub(super) fn beside(waiting: &Arc<Self>) -> Arc<Place> {
+        Arc::new(Place { waiting: Arc::clone(waiting), number: Mutex::default(), gives_way: CancellationToken::new() })
+    }
+
+    /// Sends away the one that has waited longest, if it has waited long; says whether there was one.
     pub(super) fn send_longest_away(&self, now: Instant) -> bool {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         match line.places.first_entry() {
@@ -59,8 +64,9 @@ impl Waiting {
 }
 
 impl Place {
-    /// From now on it waits.
+    /// From now on it waits, however long it waited before.
     pub(super) fn wait(&self) {
+        self.serve();
         let mut line = self.waiting.line.lock().unwrap_or_else(PoisonError::into_inner);
         let number = line.next;
         line.next = number.saturating_add(1);
@@ -68,11 +74,11 @@ impl Place {
         *self.number.lock().unwrap_or_else(PoisonError::into_inner) = Some(number);
     }
 
-    /// From now on it is being served.
-    pub(super) fn serve(&self) {
-        if let Some(number) = self.number.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            self.waiting.line.lock().unwrap_or_else(PoisonError::into_inner).places.remove(&number);
-        }
+    /// From now on it is being served; unless it was sent away already, and nothing must be begun for it.
+    pub(super) fn serve(&self) -> bool {
+        let number = self.number.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let is_still_there = |number| self.waiting.line.lock().unwrap_or_else(PoisonError::into_inner).places.remove(&number).is_some();
+        number.is_none_or(is_still_there)
     }
 
     /// Resolves when it must give way.
@@ -95,11 +101,12 @@ mod tests {
     fn the_longest_waiting_gives_way_and_who_is_served_does_not() {
         let waiting = Arc::new(Waiting::default());
         let (first, second, third) = (Waiting::join(&waiting), Waiting::join(&waiting), Waiting::join(&waiting));
-        first.serve();
+        assert!(first.serve());
         assert!(!waiting.send_longest_away(Instant::now()), "they have only just come");
         let later = || Instant::now() + UNDISTURBED;
         assert!(waiting.send_longest_away(later()));
         assert!(second.gives_way.is_cancelled() && !first.gives_way.is_cancelled() && !third.gives_way.is_cancelled());
+        assert!(!second.serve(), "it was sent away");
         first.wait();
         drop(third);
         assert_eq!(waiting.len(), 1);
