@@ -29,8 +29,8 @@ pub use network::Cidr;
 pub use problem::{ConfigError, Level, Problem};
 pub use serve::{check_serve, refuse_unsafe};
 pub use settings::{
-    CacheConfig, Config, Format, LogConfig, MailConfig, Mode, OrdersConfig, SECRET_KEY_BYTES_MIN, SepayConfig, ServerConfig, StoreConfig,
-    StripeConfig, WorkerConfig, decode_key,
+    CacheConfig, Config, Format, LogConfig, MailConfig, Mode, OrdersConfig, OtelConfig, SECRET_KEY_BYTES_MIN, SepayConfig, ServerConfig,
+    StoreConfig, StripeConfig, WorkerConfig, decode_key,
 };
 pub use store_url::StoreUrl;
 pub use table::{SETTINGS, Setting};

@@ -45,7 +45,7 @@ pub(super) async fn run(global: &Global, listen: SocketAddr, output: &Output) ->
     let environment = Environment::of_process();
     refuse_shop(&boot::preview_dev(global.data.as_deref(), &environment)?).await?;
     let mut loaded = boot::load_dev(global.data.as_deref(), Some(listen), &environment)?;
-    logging::start(&loaded.config);
+    let _traces = logging::start(&loaded.config);
     let duties = Duties { api: true, worker: true };
     let listeners = Listeners::bind(&loaded.config, duties).await?;
     if let Some(bound) = listeners.api_address() {

@@ -2,6 +2,10 @@
 //! it: JSON escapes what a value must not break, and lines for people are escaped here.
 
 pub(super) mod files;
+#[cfg_attr(not(feature = "otel"), path = "logging/no_traces.rs")]
+mod traces;
+
+pub(super) use traces::Traces;
 
 use crate::config::{Config, Format, LogConfig};
 use files::LogFiles;
@@ -12,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tracing::Subscriber;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
@@ -20,21 +25,29 @@ pub(super) fn folder(data_dir: &Path) -> PathBuf {
     data_dir.join("logs")
 }
 
-/// Starts logging as the settings say. A second start in one process changes nothing.
-pub(super) fn start(config: &Config) {
+/// Starts logging as the settings say. A second start in one process changes nothing. What is returned must live until the
+/// process ends: letting go of it sends the last traces.
+#[must_use]
+pub(super) fn start(config: &Config) -> Traces {
+    let traces = Traces::start(config);
     let (kept, trouble) = match keep(config) {
         Ok(kept) => (kept, None),
         Err(error) => (None, Some(error)),
     };
     let is_watched = io::stderr().is_terminal();
-    if subscriber(&config.log, kept, Stderr { is_coloured: is_watched }).try_init().is_err() {
+    let subscriber = subscriber(&config.log, kept, Stderr { is_coloured: is_watched });
+    if subscriber.with(traces.layer()).try_init().is_err() {
         tracing::debug!("logging runs already");
-        return;
+        return traces;
     }
     std::panic::set_hook(Box::new(note_panic));
     if let Some(error) = trouble {
         tracing::warn!(folder = %folder(&config.data_dir).display(), %error, "no log is kept for `ordermill logs`");
     }
+    if let Some(why) = &traces.trouble {
+        tracing::warn!(why, "no traces are sent");
+    }
+    traces
 }
 
 fn keep(config: &Config) -> io::Result<Option<Arc<LogFiles>>> {
@@ -45,7 +58,11 @@ fn keep(config: &Config) -> io::Result<Option<Arc<LogFiles>>> {
 }
 
 /// What takes the events. Lines for machines are written once and go to both places.
-fn subscriber<W>(config: &LogConfig, kept: Option<Arc<LogFiles>>, shown: W) -> impl Subscriber + Send + Sync + 'static
+fn subscriber<W>(
+    config: &LogConfig,
+    kept: Option<Arc<LogFiles>>,
+    shown: W,
+) -> impl Subscriber + for<'span> LookupSpan<'span> + Send + Sync + 'static
 where
     W: Shown + Send + Sync + 'static,
 {

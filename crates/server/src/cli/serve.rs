@@ -1,6 +1,7 @@
 //! `ordermill serve`: production. Refuses unsafe or missing settings, and rows that `dev` made.
 
 use super::boot::{self, Access, DEV, MADE_BY};
+use super::logging::Traces;
 use super::node::{self, Duties, Listeners};
 use super::{Failure, Global, Outcome, logging};
 use crate::config::{Loaded, Mode, refuse_unsafe};
@@ -8,17 +9,17 @@ use ordermill_core::change::{Key, Row};
 use std::net::SocketAddr;
 
 pub(super) async fn run(global: &Global, listen: Option<SocketAddr>, no_worker: bool) -> Outcome {
-    let node = prepare(global, listen).await?;
+    let (node, _traces) = prepare(global, listen).await?;
     let duties = Duties { api: true, worker: !no_worker };
     let listeners = Listeners::bind(&node.app.config, duties).await?;
     tracing::info!(listen = %node.app.config.server.listen, "serving");
     node::run(node, listeners, duties).await
 }
 
-/// A production node, checked.
-pub(super) async fn prepare(global: &Global, listen: Option<SocketAddr>) -> Result<boot::Node, Failure> {
+/// A production node, checked, and what sends its last traces when it is let go.
+pub(super) async fn prepare(global: &Global, listen: Option<SocketAddr>) -> Result<(boot::Node, Traces), Failure> {
     let Loaded { config, .. } = boot::load(global, listen)?;
-    logging::start(&config);
+    let traces = logging::start(&config);
     if config.mode == Mode::Dev {
         return Err(Failure::usage("this data folder was made by `ordermill dev`; production needs one of its own (--data DIR)"));
     }
@@ -30,7 +31,7 @@ pub(super) async fn prepare(global: &Global, listen: Option<SocketAddr>) -> Resu
         node.close().await;
         return Err(Failure::usage("this store was filled by `ordermill dev`: its accounts have a known password; use a fresh store"));
     }
-    Ok(node)
+    Ok((node, traces))
 }
 
 async fn is_made_by_dev(node: &boot::Node) -> Result<bool, Failure> {

@@ -6,7 +6,7 @@ use super::{Failure, Global, Outcome, serve};
 use crate::worker;
 
 pub(super) async fn run(global: &Global, once: bool, output: &Output) -> Outcome {
-    let node = serve::prepare(global, None).await?;
+    let (node, _traces) = serve::prepare(global, None).await?;
     if once {
         let name = format!("pid-{}", std::process::id());
         let attempts = worker::run_due(&node.app, &name).await;

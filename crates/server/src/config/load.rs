@@ -8,8 +8,8 @@ use super::field::Given;
 use super::file;
 use super::problem::{ConfigError, Problem, did_you_mean};
 use super::settings::{
-    CacheConfig, Config, Format, LogConfig, MailConfig, Mode, OrdersConfig, SepayConfig, ServerConfig, StoreConfig, StripeConfig,
-    WorkerConfig,
+    CacheConfig, Config, Format, LogConfig, MailConfig, Mode, OrdersConfig, OtelConfig, SepayConfig, ServerConfig, StoreConfig,
+    StripeConfig, WorkerConfig,
 };
 use super::store_url::StoreUrl;
 use super::table::{self, Preset, SETTINGS, Setting, VARIABLE_PREFIX};
@@ -326,5 +326,6 @@ fn blank(mode: Mode) -> Config {
         cache: CacheConfig { redis_url: None, redis_timeout_ms: 0, order_list_ms: -1 },
         worker: WorkerConfig { concurrency: 0, lease_ms: 0 },
         log: LogConfig { format: Format::Json, level: String::new(), keep_mib: 0 },
+        otel: OtelConfig { endpoint: None },
     }
 }

@@ -21,6 +21,7 @@ pub fn check_serve(config: &Config) -> Vec<Problem> {
     check_stripe(config, &mut problems);
     check_sepay(config, &mut problems);
     check_mail(config, &mut problems);
+    check_otel(config, cfg!(feature = "otel"), &mut problems);
     problems
 }
 
@@ -28,6 +29,14 @@ pub fn check_serve(config: &Config) -> Vec<Problem> {
 pub fn refuse_unsafe(config: &Config) -> Result<Vec<Problem>, ConfigError> {
     let (refusals, notes): (Vec<Problem>, Vec<Problem>) = check_serve(config).into_iter().partition(|found| found.level == Level::Refusal);
     if refusals.is_empty() { Ok(notes) } else { Err(ConfigError { problems: refusals }) }
+}
+
+/// Whoever asks for traces must not find out later that there are none.
+fn check_otel(config: &Config, can_trace: bool, problems: &mut Vec<Problem>) {
+    if config.otel.endpoint.is_some() && !can_trace {
+        let endpoint = At("otel", "endpoint");
+        problems.push(endpoint.wrong("is set, but this build makes no traces: build with `--features otel`, or unset it"));
+    }
 }
 
 fn check_secret_key(config: &Config, problems: &mut Vec<Problem>) {
@@ -214,6 +223,20 @@ mod tests {
 
     fn refuses(change: impl FnOnce(&mut Config), line: &str) {
         assert_eq!(lines(change), [line]);
+    }
+
+    #[test]
+    fn a_build_without_traces_refuses_an_endpoint_for_them() {
+        let mut config = servable();
+        let told = |config: &Config, can_trace| {
+            let mut problems = Vec::new();
+            check_otel(config, can_trace, &mut problems);
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&config, false), [""; 0]);
+        config.otel.endpoint = Some("http://127.0.0.1:4318/v1/traces".to_owned());
+        assert_eq!(told(&config, true), [""; 0]);
+        assert!(matches!(&told(&config, false)[..], [line] if line.starts_with("[otel] endpoint: ") && line.contains("--features otel")));
     }
 
     #[test]

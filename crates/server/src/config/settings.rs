@@ -36,6 +36,8 @@ pub struct Config {
     pub worker: WorkerConfig,
     /// `[log]`: what is written to standard error and kept.
     pub log: LogConfig,
+    /// `[otel]`: where traces go.
+    pub otel: OtelConfig,
 }
 
 /// What kind of run this is.
@@ -174,6 +176,13 @@ pub struct LogConfig {
     pub level: String,
     /// How much is kept in the data folder for `ordermill logs`; 0 for nothing.
     pub keep_mib: u64,
+}
+
+/// `[otel]`: where traces go.
+#[derive(Debug, Clone)]
+pub struct OtelConfig {
+    /// The collector's address for traces over OTLP/HTTP. Without one none are made.
+    pub endpoint: Option<String>,
 }
 
 /// How a log line looks.

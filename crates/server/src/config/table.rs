@@ -93,7 +93,7 @@ pub(super) fn find(section: &str, key: &str) -> Option<&'static Setting> {
 }
 
 /// The sections of the file and what each is about, in the order of the file.
-pub(super) const SECTIONS: [(&str, &str); 9] = [
+pub(super) const SECTIONS: [(&str, &str); 10] = [
     ("server", "Who may connect, and how long anything may take."),
     ("store", "Where orders are kept."),
     ("orders", "How orders are numbered, priced and given up."),
@@ -103,6 +103,7 @@ pub(super) const SECTIONS: [(&str, &str); 9] = [
     ("cache", "What is kept at hand; nothing is lost with it."),
     ("worker", "How jobs are worked off."),
     ("log", "What is written to standard error, and kept in the data folder."),
+    ("otel", "Where traces go."),
 ];
 
 /// One key makes tokens, the one before it is still believed: that is all a rotation needs.
@@ -424,6 +425,13 @@ pub static SETTINGS: &[Setting] = &[
         doc: "How much is kept under DIR/logs for `ordermill logs`, as JSON; 0 for nothing.",
         field: Field::Limit(|config| &mut config.log.keep_mib, 0..=LOG_MIB_MAX),
     },
+    Setting {
+        section: "otel",
+        key: "endpoint",
+        preset: Preset::Unset("http://127.0.0.1:4318/v1/traces"),
+        doc: "The collector that takes traces by OTLP/HTTP; needs a build with the feature `otel`. Without one none are made.",
+        field: Field::OptionalText(|config| &mut config.otel.endpoint, read::web_url),
+    },
 ];
 
 #[cfg(test)]
@@ -531,6 +539,9 @@ mod tests {
                 format: Json,
                 level: "info",
                 keep_mib: 64,
+            },
+            otel: OtelConfig {
+                endpoint: None,
             },
         }
         "#);

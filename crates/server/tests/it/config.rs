@@ -286,6 +286,7 @@ fn no_secret_is_ever_shown() {
             ["mail.from", "[not set]"],
             ["mail.templates_dir", "[not set]"],
             ["cache.redis_url", if has_redis { "[set]" } else { "[not set]" }],
+            ["otel.endpoint", "[not set]"],
         ]
     );
 }
@@ -388,6 +389,7 @@ fn dev_needs_nothing_and_everything_works() {
     log.format | text | dev
     log.level | info | default
     log.keep_mib | 64 | default
+    otel.endpoint | [not set] | default
     ");
     for line in [
         "server] secret_key",

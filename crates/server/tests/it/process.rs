@@ -25,5 +25,7 @@ mod server;
 mod shop;
 mod stores;
 mod tampering;
+#[cfg(feature = "otel")]
+mod traces;
 mod webhooks;
 mod world;

@@ -44,7 +44,7 @@ pub(super) async fn run(output: &Output) -> Outcome {
     input.read_line(&mut line).await.map_err(|error| unreadable(&error))?;
     let task: Task = serde_json::from_str(&line).map_err(|error| unreadable(&error))?;
     let node = node::open(&task.folder, &task.url).await?;
-    logging::start(&node.app.config);
+    let _traces = logging::start(&node.app.config);
     task.world.fill(&node.app).await.map_err(|fault| Failure::unavailable(format!("the store cannot be filled: {fault}")))?;
     let duties = Duties { api: true, worker: task.is_draining };
     let listeners = Listeners::bind(&node.app.config, duties).await?;

@@ -21,11 +21,18 @@ struct Exception {
 }
 
 /// Every place that may be longer.
-const EXCEPTIONS: &[Exception] = &[Exception {
-    path: "crates/server/tests/it/config.rs",
-    function: Some("every_fault_is_told_with_its_place"),
-    reason: "one file with every fault and the one report of them; in parts it would not show that all are told at once",
-}];
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        path: "crates/server/tests/it/config.rs",
+        function: Some("every_fault_is_told_with_its_place"),
+        reason: "one file with every fault and the one report of them; in parts it would not show that all are told at once",
+    },
+    Exception {
+        path: "crates/server/src/config/table.rs",
+        function: Some("defaults_reach_every_field"),
+        reason: "one picture of every setting, which grows by a line with each",
+    },
+];
 
 fn is_excepted(path: &str, function: Option<&str>) -> bool {
     EXCEPTIONS.iter().any(|exception| exception.path == path && exception.function == function)
