@@ -1,7 +1,7 @@
 //! What providers send. The raw bytes are verified before anything is parsed, and 2xx is said only when it is durable.
 
 use super::Shared;
-use super::body::read;
+use super::body::{check_encoding, read};
 use super::problem::Problem;
 use crate::app::payments::inbox;
 use axum::Json as Answer;
@@ -22,6 +22,7 @@ pub(super) struct Received {
     responses((status = 200, description = "The event is durable, or was already.", body = Received)))]
 pub(super) async fn stripe(State(shared): State<Shared>, request: Request) -> Result<Answer<Received>, Problem> {
     let header = request.headers().get("stripe-signature").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    check_encoding(&request)?;
     let body = read(request, &shared).await?;
     inbox::receive_stripe(&shared.app, &header, &body).await?;
     Ok(Answer(Received { received: true }))

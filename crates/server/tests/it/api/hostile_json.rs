@@ -12,6 +12,7 @@ on_both_stores! {
     bytes_that_are_no_json_are_refused;
     a_body_cut_off_anywhere_orders_nothing;
     depth_has_an_end;
+    packed_bodies_are_refused_unread;
     amounts_beyond_every_range_are_refused;
 }
 
@@ -190,6 +191,27 @@ async fn depth_has_an_end(backend: Backend) {
     let header = ordermill_core::stripe::sign(crate::test_app::WEBHOOK_SECRET, app.app.now().unix_s(), deep.as_bytes());
     assert_eq!(app.webhook_raw(&header, deep.into_bytes()).await.status, 200);
     assert_eq!(app.inbox(InboxState::Quarantined).await.len(), 1);
+    assert_nothing_ordered(&app, &token).await;
+}
+
+/// Whatever a packed body would become: nobody unpacks it, also where a signature holds.
+async fn packed_bodies_are_refused_unread(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    app.product("CUP", 25_000, 1_000).await;
+    let token = app.customer("an@example.com").await;
+    let event = json!({ "id": "evt_packed", "object": "event", "type": "a", "data": { "object": {} } }).to_string();
+    for encodings in [&["gzip"][..], &["br"], &["deflate, gzip"], &["identity", "gzip"], &["x-unknown"]] {
+        for path in ["/api/orders", "/api/webhook/stripe", "/webhook/stripe"] {
+            let signature = ordermill_core::stripe::sign(crate::test_app::WEBHOOK_SECRET, app.app.now().unix_s(), event.as_bytes());
+            let request = app.http.post(app.at(path)).bearer_auth(&token).header("content-type", "application/json");
+            let request = request.header("stripe-signature", signature).body(event.clone());
+            let request = encodings.iter().fold(request, |request, encoding| request.header("content-encoding", *encoding));
+            Answer::of(request.send().await.expect("an answer")).await.assert_problem(415, "unsupported_media_type");
+        }
+    }
+    for state in [InboxState::Quarantined, InboxState::Unrelated, InboxState::Applied] {
+        assert_eq!(app.inbox(state).await.len(), 0);
+    }
     assert_nothing_ordered(&app, &token).await;
 }
 
