@@ -31,7 +31,7 @@ const REST: Duration = Duration::from_millis(50);
 /// connections, the bound of what clients can make us remember.
 const BUFFER_BYTES_MAX: usize = 32 * 1024;
 
-/// How long a new client waits for a free slot before the one that has waited longest gives way.
+/// How long a new client waits for the slot of one that gave way before the next one does.
 const PATIENCE: Duration = Duration::from_millis(2);
 
 /// How a listener treats its clients.
@@ -122,10 +122,14 @@ fn connect(
 /// The next client and its slot. The client comes first: only when there is one must somebody give way.
 async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>, waiting: &Waiting) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let (stream, _) = listener.accept().await?;
+    if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
+        return Ok((stream, slot));
+    }
     loop {
+        // At once: others queue behind this one, and whoever has waited long enough to be sent away will not miss a moment.
+        waiting.send_longest_away(Instant::now());
         if let Ok(slot) = tokio::time::timeout(PATIENCE, Arc::clone(slots).acquire_owned()).await {
             return Ok((stream, slot.map_err(io::Error::other)?));
         }
-        waiting.send_longest_away(Instant::now());
     }
 }
