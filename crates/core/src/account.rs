@@ -67,6 +67,9 @@ pub struct User {
     pub locale: Locale,
     /// The push token of the person's device.
     pub fcm_token: Option<String>,
+    /// What the person wants to hear of.
+    #[serde(default)]
+    pub notifications: Notifications,
     /// Counts how often every session was ended at once. Sessions and one-time tokens carry the number that stood here when
     /// they began, and are good only as long as it stands: a comparison that no two clocks can disagree about.
     #[serde(default)]
@@ -77,6 +80,19 @@ pub struct User {
     pub created_at: Timestamp,
     /// Counts the writes of this row, from 1.
     pub version: i64,
+}
+
+/// Which mails somebody wants that are not needed: confirmations of payments always go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notifications {
+    /// That an order stands.
+    pub order_received: bool,
+}
+
+impl Default for Notifications {
+    fn default() -> Self {
+        Self { order_received: true }
+    }
 }
 
 impl User {

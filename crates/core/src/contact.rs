@@ -7,6 +7,7 @@ mod phone;
 
 pub use phone::{Phone, PhoneKind};
 
+use crate::text::is_break;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::fmt;
 
@@ -84,12 +85,12 @@ pub struct HeaderSafe(String);
 impl HeaderSafe {
     /// The text if it is safe and short enough as it stands.
     pub fn parse(text: &str) -> Option<Self> {
-        (text.len() <= HEADER_BYTES_MAX && !text.chars().any(is_header_breaking)).then(|| Self(text.to_owned()))
+        (text.len() <= HEADER_BYTES_MAX && !text.chars().any(is_break)).then(|| Self(text.to_owned()))
     }
 
     /// The text made safe: a space for every character a header must not hold, and cut to the longest a header may be.
     pub fn from_lossy(text: &str) -> Self {
-        let cleaned: String = text.chars().map(|character| if is_header_breaking(character) { ' ' } else { character }).collect();
+        let cleaned: String = text.chars().map(|character| if is_break(character) { ' ' } else { character }).collect();
         let end = cleaned.floor_char_boundary(HEADER_BYTES_MAX);
         Self(cleaned.get(..end).unwrap_or_default().to_owned())
     }
@@ -102,11 +103,6 @@ impl HeaderSafe {
 
 /// The longest line of a mail without its line break (RFC 5322 §2.1.1); a longer header value helps no reader.
 const HEADER_BYTES_MAX: usize = 998;
-
-/// Controls of ASCII and Latin-1 (NEL among them), and Unicode's own line and paragraph separators.
-fn is_header_breaking(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
-}
 
 impl fmt::Display for HeaderSafe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,6 +2,7 @@
 //! request bodies. This file must not know what any digest is used for.
 
 use ring::digest::{Context, SHA256};
+use ring::hmac;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
@@ -25,6 +26,12 @@ impl Digest {
         })
     }
 
+    /// The digest of `bytes` under a secret (HMAC-SHA256): nobody without it can tell what was digested by guessing.
+    pub fn keyed(secret: &[u8], bytes: &[u8]) -> Self {
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), bytes);
+        Self::of_tag(tag.as_ref())
+    }
+
     /// A digest read back from storage; `None` unless it is 32 bytes.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
@@ -38,8 +45,12 @@ impl Digest {
     fn of_context(feed: impl FnOnce(&mut Context)) -> Self {
         let mut context = Context::new(&SHA256);
         feed(&mut context);
+        Self::of_tag(context.finish().as_ref())
+    }
+
+    fn of_tag(tag: &[u8]) -> Self {
         let mut bytes = [0; 32];
-        bytes.copy_from_slice(context.finish().as_ref());
+        bytes.copy_from_slice(tag);
         Self(bytes)
     }
 }
@@ -67,5 +78,18 @@ impl<'de> Deserialize<'de> for Digest {
         let text = String::deserialize(deserializer)?;
         let bytes = hex::decode(&text).map_err(serde::de::Error::custom)?;
         Self::from_bytes(&bytes).ok_or_else(|| serde::de::Error::custom("a digest is 32 bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 4231 §4.3
+    #[test]
+    fn a_keyed_digest_is_an_hmac() {
+        let digest = Digest::keyed(b"Jefe", b"what do ya want for nothing?");
+        assert_eq!(digest.to_string(), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        assert_ne!(digest, Digest::keyed(b"jefe", b"what do ya want for nothing?"));
     }
 }

@@ -101,6 +101,12 @@ impl fmt::Display for JobKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all_fields = "camelCase")]
 pub enum Payload {
+    /// Tell a signed-in customer that the order stands, and how it is paid.
+    #[serde(rename = "email.order_received.v1")]
+    EmailOrderReceived {
+        /// The order.
+        order_id: OrderId,
+    },
     /// Tell the customer that the payment arrived.
     #[serde(rename = "email.order_paid.v1")]
     EmailOrderPaid {
@@ -152,7 +158,7 @@ impl Payload {
     /// Whose work it is.
     pub const fn queue(&self) -> Queue {
         match self {
-            Self::EmailOrderPaid { .. } | Self::EmailPasswordReset { .. } => Queue::Email,
+            Self::EmailOrderReceived { .. } | Self::EmailOrderPaid { .. } | Self::EmailPasswordReset { .. } => Queue::Email,
             Self::InboxApply { .. } => Queue::Inbox,
             Self::StripeCreateIntent { .. } => Queue::Stripe,
             Self::CacheForgetOrders { .. } => Queue::Cache,
@@ -162,9 +168,10 @@ impl Payload {
     /// What its job belongs to: the group of the job's key.
     pub fn group(&self) -> String {
         match self {
-            Self::EmailOrderPaid { order_id } | Self::StripeCreateIntent { order_id } | Self::CacheForgetOrders { order_id, .. } => {
-                order_id.to_string()
-            }
+            Self::EmailOrderReceived { order_id }
+            | Self::EmailOrderPaid { order_id }
+            | Self::StripeCreateIntent { order_id }
+            | Self::CacheForgetOrders { order_id, .. } => order_id.to_string(),
             Self::EmailPasswordReset { user_id } => format!("user:{user_id}"),
             Self::InboxApply { provider, event_id } => format!("{}:{event_id}", provider.name()),
         }

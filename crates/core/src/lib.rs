@@ -9,6 +9,7 @@ pub mod digest;
 pub mod id;
 pub mod locale;
 pub mod money;
+pub mod text;
 pub mod time;
 
 pub mod code;

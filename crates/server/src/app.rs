@@ -171,9 +171,13 @@ impl App {
         bytes
     }
 
+    /// Which consumers this installation has.
+    fn routing(&self) -> Routing {
+        Routing { order_received: self.config.mail.order_received, order_lists: self.order_lists.is_shared(), ..Routing::default() }
+    }
+
     /// What a decision about an order needs to know besides the order.
     pub fn context(&self, actor: Actor, change_id: ChangeId) -> Context {
-        let routing = Routing { order_lists: self.order_lists.is_shared(), ..Routing::default() };
-        Context { change_id, now: self.now(), actor, routing }
+        Context { change_id, now: self.now(), actor, routing: self.routing() }
     }
 }

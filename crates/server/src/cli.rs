@@ -79,6 +79,9 @@ enum Command {
         /// Where to listen
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
+        /// Let others reach it: no known accounts, one password drawn at each start; pages under /dev/ stay local
+        #[arg(long)]
+        expose: bool,
     },
     /// Run in production: API and workers in one process
     Serve {
@@ -216,7 +219,10 @@ fn report(output: &Output, failure: &Failure) -> ExitCode {
 async fn run(cli: Cli, output: &Output) -> Outcome {
     let global = &cli.global;
     match cli.command {
-        Command::Dev { listen } => dev::run(global, listen, output).await,
+        Command::Dev { listen, expose } => {
+            let audience = if expose { dev::Audience::Everybody } else { dev::Audience::Local };
+            dev::run(global, listen, audience, output).await
+        }
         Command::Serve { listen, no_worker } => serve::run(global, listen, no_worker).await,
         Command::Worker { once } => worker::run(global, once, output).await,
         Command::Migrate => migrate::run(global, output).await,

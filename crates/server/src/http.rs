@@ -104,6 +104,7 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(accounts::passwords::forgot))
         .routes(routes!(accounts::passwords::reset))
         .routes(routes!(accounts::me, accounts::edit_me))
+        .routes(routes!(accounts::notifications::show, accounts::notifications::choose))
         .routes(routes!(products::list, products::staff::create))
         .routes(routes!(products::show, products::staff::change))
         .routes(routes!(products::staff::adjust_stock))

@@ -16,7 +16,7 @@ pub use catcher::{Behaviour, Catcher, CaughtMail, Scripted};
 pub use display::display_text;
 pub use message::{Message, MessageId, Sender};
 pub use smtp::{MailSetupError, SmtpMailer};
-pub use templates::{Rendered, TemplateError, Templates};
+pub use templates::{BankAccount, Rendered, TemplateError, Templates};
 
 use async_trait::async_trait;
 use thiserror::Error;

@@ -14,6 +14,7 @@ pub use pool::{run, run_due};
 
 use crate::app::commit::commit;
 use crate::app::{App, payments};
+use email::OrderMail;
 use futures_util::FutureExt;
 use ordermill_core::change::Change;
 use ordermill_core::job::{Job, Outcome, Payload, Queue, Report, RetryPolicy};
@@ -135,7 +136,8 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 /// Hands the job to its consumer.
 async fn dispatch(app: &App, job: &Job) -> Handled {
     match Payload::decode(&job.payload) {
-        Some(Payload::EmailOrderPaid { order_id }) => email::run(app, job, order_id).await,
+        Some(Payload::EmailOrderReceived { order_id }) => email::run(app, job, order_id, OrderMail::Received).await,
+        Some(Payload::EmailOrderPaid { order_id }) => email::run(app, job, order_id, OrderMail::Paid).await,
         Some(Payload::EmailPasswordReset { user_id }) => password_reset::run(app, job, user_id).await,
         Some(Payload::InboxApply { provider, event_id }) => inbox::run(app, job, provider, &event_id).await,
         Some(Payload::StripeCreateIntent { order_id }) => payments::intent::create(app, job, order_id).await,

@@ -186,7 +186,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Check every invariant on the store as it is */
+        /**
+         * Check every invariant on the store as it is
+         * @description Makes nothing, so a copy of the request simply checks again.
+         */
         post: operations["postApiAdminFsck"];
         delete?: never;
         options?: never;
@@ -747,7 +750,8 @@ export interface paths {
         put?: never;
         /**
          * Sign out
-         * @description Ends the session of the token that the request carries.
+         * @description Ends the session of the token that the request carries. With an Idempotency-Key, a copy hears the same although the
+         *     token is worthless by then.
          */
         post: operations["postApiUsersLogout"];
         delete?: never;
@@ -772,6 +776,30 @@ export interface paths {
         head?: never;
         /** Change my account */
         patch: operations["patchApiUsersMe"];
+        trace?: never;
+    };
+    "/api/users/me/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Which mails I get
+         * @description Confirmations of payments are not among these settings: they always go out.
+         */
+        get: operations["getApiUsersMeNotifications"];
+        /**
+         * Choose which mails I get
+         * @description Confirmations of payments cannot be switched off. Orders on other nodes follow the choice within five seconds.
+         */
+        put: operations["putApiUsersMeNotifications"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/users/password/forgot": {
@@ -1219,6 +1247,16 @@ export interface components {
             queuedAt: string;
             why: string;
         };
+        /** @description What somebody did to a dead letter. */
+        DeadLetterAct: {
+            /** @description Who, such as `staff:` and an account's id. */
+            actor: string;
+            /** Format: date-time */
+            at: string;
+            /** @description `queue:group:number`. */
+            key: string;
+            reason: string;
+        };
         /** @description Dead letters of one queue that died of the same. */
         DeadLetterGroup: {
             count: number;
@@ -1243,7 +1281,7 @@ export interface components {
         };
         /** @description A dead letter that was thrown away. */
         Discarded: {
-            discarded: components["schemas"]["DeadLetter"];
+            discarded: components["schemas"]["DeadLetterAct"];
         };
         /** @description A payload put right, and why. */
         EditDeadLetterRequest: {
@@ -1259,6 +1297,10 @@ export interface components {
             phone?: string | null;
             /** @description The push token of the person's device. */
             userFcmToken?: string | null;
+        };
+        /** @description A dead letter that was put right and is being tried again. */
+        Edited: {
+            redriven: components["schemas"]["DeadLetter"];
         };
         /** @description The wish was heard; whether the address has an account is not said. */
         ForgotAnswer: {
@@ -1522,6 +1564,11 @@ export interface components {
         LoginRequest: {
             email: string;
             password: string;
+        };
+        /** @description Which mails somebody gets. */
+        Notifications: {
+            /** @description A mail when an order of mine is received, with how to pay it. */
+            orderReceived: boolean;
         };
         /** @description An order. */
         Order: {
@@ -1824,7 +1871,7 @@ export interface components {
         };
         /** @description A dead letter that is being tried again. */
         Redriven: {
-            redriven: components["schemas"]["DeadLetter"];
+            redriven: components["schemas"]["DeadLetterAct"];
         };
         /** @description What became of them. */
         RedrivenMany: {
@@ -2011,8 +2058,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
-                "idempotency-key"?: string | null;
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
             };
             path?: never;
             cookie?: never;
@@ -2232,7 +2279,10 @@ export interface operations {
     postApiAdminDeadLettersRedrive: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2334,7 +2384,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Redriven"];
+                    "application/json": components["schemas"]["Edited"];
                 };
             };
             /** @description Not now: sending the same request again makes sense. */
@@ -2360,7 +2410,10 @@ export interface operations {
     postApiAdminDeadLettersKeyDiscard: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
+            };
             path: {
                 /** @description queue:group:number */
                 key: string;
@@ -2373,7 +2426,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description As it was. */
+            /** @description It is gone. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2405,7 +2458,10 @@ export interface operations {
     postApiAdminDeadLettersKeyRedrive: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
+            };
             path: {
                 /** @description queue:group:number */
                 key: string;
@@ -2450,7 +2506,10 @@ export interface operations {
     postApiAdminFsck: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2576,8 +2635,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
-                "idempotency-key"?: string | null;
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
             };
             path: {
                 /** @description Whose it is. */
@@ -2844,7 +2903,10 @@ export interface operations {
     postApiAdminQueuesQueuePause: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
+            };
             path: {
                 /** @description Its name. */
                 queue: string;
@@ -2889,7 +2951,10 @@ export interface operations {
     postApiAdminQueuesQueueResume: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
+            };
             path: {
                 /** @description Its name. */
                 queue: string;
@@ -3018,8 +3083,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
-                "idempotency-key"?: string | null;
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
             };
             path?: never;
             cookie?: never;
@@ -3104,8 +3169,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
-                "idempotency-key"?: string | null;
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
             };
             path: {
                 /** @description The account's id. */
@@ -3410,8 +3475,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
-                "idempotency-key"?: string | null;
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
             };
             path?: never;
             cookie?: never;
@@ -3455,8 +3520,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
-                "idempotency-key"?: string | null;
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
             };
             path?: never;
             cookie?: never;
@@ -3543,8 +3608,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` that the client has seen. */
                 "if-match"?: string | null;
-                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
-                "idempotency-key"?: string | null;
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
             };
             path: {
                 /** @description Its id or code. */
@@ -3683,8 +3748,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
-                "idempotency-key"?: string | null;
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
             };
             path?: never;
             cookie?: never;
@@ -3728,8 +3793,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
-                "idempotency-key"?: string | null;
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
             };
             path: {
                 /** @description Its id or code. */
@@ -3821,8 +3886,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
-                "idempotency-key"?: string | null;
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
             };
             path?: never;
             cookie?: never;
@@ -3955,8 +4020,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 8 to 255 visible ASCII characters: a copy is answered like the first. */
-                "idempotency-key"?: string | null;
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
             };
             path: {
                 /** @description The product's id. */
@@ -4044,7 +4109,10 @@ export interface operations {
     postApiUsersLogout: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description 8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours. */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4135,6 +4203,86 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getApiUsersMeNotifications: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The settings. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notifications"];
+                };
+            };
+            /** @description Not now: sending the same request again makes sense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: `code` says why, and nothing was changed. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putApiUsersMeNotifications: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Notifications"];
+            };
+        };
+        responses: {
+            /** @description The settings as they are now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notifications"];
                 };
             };
             /** @description Not now: sending the same request again makes sense. */

@@ -94,7 +94,8 @@ pub enum Cause {
 pub struct IdempotencyRow {
     /// Digest of scope and key.
     pub key: Digest,
-    /// Digest of method, path and raw body: another one under the same key is a client's mistake.
+    /// Digest of method, path and raw body: another one under the same key is a client's mistake. Made with a secret where
+    /// the body holds a password.
     pub fingerprint: Digest,
     /// What the request made or changed.
     pub result: ResultId,
@@ -178,6 +179,9 @@ pub struct AuditEntry {
     pub subject: String,
     /// Why, in the person's words.
     pub reason: String,
+    /// What came of it, as JSON, where a copy of the request must hear it again and no other row tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
 }
 
 /// A setting that the store itself remembers.

@@ -41,6 +41,11 @@ impl Edit {
         Self { order, change: Change::new(change_id), base_version, at: now, actor, routing }
     }
 
+    /// Which consumers there are.
+    pub(crate) const fn routing(&self) -> Routing {
+        self.routing
+    }
+
     /// Says that something happened. The order should already look as it does afterwards.
     pub(crate) fn record(&mut self, kind: EventKind, data: Value) {
         self.order.version = self.order.version.saturating_add(1);

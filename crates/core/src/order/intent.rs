@@ -13,6 +13,8 @@ use serde_json::json;
 
 /// The effect "make a payment intent".
 pub const CREATE_INTENT: &str = "stripe.create_intent";
+/// The effect "tell the customer that the order stands".
+pub const ORDER_RECEIVED_MAIL: &str = "email.order_received";
 /// The effect "tell the customer that the payment arrived".
 pub const ORDER_PAID_MAIL: &str = "email.order_paid";
 

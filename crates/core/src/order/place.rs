@@ -110,13 +110,14 @@ fn begin(order: Order, context: Context) -> (Order, Change) {
     if !edit.order.goods().is_empty() {
         edit.order.stock_hold = StockHold::Reserved;
     }
-    let data = json!({
+    let mut data = json!({
         "number": edit.order.number,
         "totalAmount": edit.order.total_amount,
         "currency": edit.order.currency,
         "paymentMethod": edit.order.payment.method,
         "paymentId": edit.order.payment.id,
     });
+    edit.routing().note_created(&mut data, &edit.order);
     edit.record(EventKind::OrderCreated, data);
     edit.move_goods(Goods::Reserve);
     match edit.order.payment.method {

@@ -1,16 +1,17 @@
 //! Placing an order: totals, limits and the edges of the integers.
 
-use crate::shop::{MINUTE_MS, NOW, Shop, wanted};
+use crate::shop::{MINUTE_MS, NOW, Shop, customer, wanted};
 use ordermill_core::catalogue::{Product, ProductKind};
 use ordermill_core::change::MAX_LINES;
 use ordermill_core::event::EventKind;
-use ordermill_core::id::ProductId;
+use ordermill_core::id::{ProductId, UserId};
 use ordermill_core::job::{JobKey, Queue};
 use ordermill_core::money::Currency;
-use ordermill_core::order::place::{INTENT_GRACE_MS, MAX_QUANTITY, MAX_TOTAL, Wanted};
-use ordermill_core::order::{OrderStatus, PaymentMethod, StockHold};
+use ordermill_core::order::place::{INTENT_GRACE_MS, MAX_QUANTITY, MAX_TOTAL, Wanted, place};
+use ordermill_core::order::{Context, Customer, OrderStatus, PaymentMethod, StockHold};
 use ordermill_core::payment::PaymentStatus;
 use ordermill_core::refusal::Refusal;
+use ordermill_core::route::{Routing, route};
 use proptest::prelude::*;
 
 /// What core says to an order of one product at this price.
@@ -50,6 +51,27 @@ fn one_product_is_one_line_however_often_it_is_named() {
     assert_eq!(order.lines.iter().map(|line| (line.sku.as_str(), line.quantity)).collect::<Vec<_>>(), [("b", 5), ("a", 1)]);
     assert_eq!(order.goods(), [("a", 1), ("b", 5)], "goods are locked in one order by everybody");
     assert_eq!(change.stock.iter().map(|step| step.key.sku.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn an_account_hears_of_its_order_when_everybody_agrees() {
+    let shop = Shop::default();
+    let product = shop.product("ebook", ProductKind::Digital, 49_000);
+    let wanted = wanted(PaymentMethod::BankTransfer, [(product.id, 1)]);
+    let account = || Customer { id: Some(UserId::new(NOW.unix_ms(), [1; 10])), ..customer() };
+    let told = |who: Customer, routing: Routing| {
+        let context = Context { routing, ..shop.context() };
+        let find = |id| Some(&product).filter(|product| product.id == id);
+        let (order, change) = place(&wanted, who, &shop.terms(1), find, context).expect("an order");
+        let again: Vec<_> = change.events.iter().flat_map(|event| route(event, &order, Routing::default())).collect();
+        assert_eq!(again, change.jobs, "who must hear of an event stays the same when settings change");
+        change.jobs.iter().map(|job| job.key.clone()).collect::<Vec<_>>() == [JobKey::new(Queue::Email, order.id.to_string(), 1)]
+    };
+    let all = Routing { order_received: true, ..Routing::default() };
+    assert!(told(account(), all));
+    assert!(!told(customer(), all), "guests see it on the page");
+    assert!(!told(account(), Routing::default()));
+    assert!(!told(account(), Routing { email: false, ..all }));
 }
 
 #[test]

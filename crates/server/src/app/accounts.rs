@@ -13,11 +13,12 @@ pub use recovery::{forgot_password, reset_password};
 pub use sessions::SessionCache;
 
 use super::commit::{DECISIONS, commit};
+use super::idempotency::RequestKey;
 use super::{App, Fault};
 use crate::config::Mode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ordermill_core::account::{LOGIN_FAILURES_MAX, Role, Session, User};
+use ordermill_core::account::{LOGIN_FAILURES_MAX, Notifications, Role, Session, User};
 use ordermill_core::change::{Change, Key, Row};
 use ordermill_core::contact::{Email, Phone};
 use ordermill_core::digest::Digest;
@@ -31,6 +32,19 @@ use std::sync::Arc;
 pub const PASSWORD_MIN: usize = 8;
 /// The longest password, in characters: hashing must not be a way to keep us busy.
 pub const PASSWORD_MAX: usize = 128;
+
+/// The password of the accounts that `dev` makes. Everybody knows it, so it opens nothing but `dev`, and that only to
+/// whoever sits at the machine.
+pub const DEV_PASSWORD: &str = "ordermill-dev";
+
+/// How a request to sign in came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Straight from this machine.
+    Local,
+    /// From elsewhere, or nobody can tell.
+    Remote,
+}
 
 /// A new account.
 #[derive(Debug, Clone)]
@@ -64,7 +78,7 @@ pub struct SignedIn {
 
 /// Makes an account and signs it in, in one commit.
 pub async fn register(app: &App, registration: Registration) -> Result<SignedIn, Fault> {
-    check_password(&registration.password)?;
+    check_password(app, &registration.password)?;
     // Looked up first only to spare the hashing; the guard on the address decides.
     if app.store.get(&Key::UserEmail(registration.email.as_str().to_owned())).await?.is_some() {
         return Err(Refusal::EmailTaken.into());
@@ -97,6 +111,7 @@ async fn new_user(app: &App, registration: Registration) -> Result<User, Fault> 
         phone: registration.phone,
         locale: registration.locale,
         fcm_token: None,
+        notifications: Notifications::default(),
         generation: 0,
         is_dev: registration.is_dev,
         created_at: app.now(),
@@ -105,7 +120,7 @@ async fn new_user(app: &App, registration: Registration) -> Result<User, Fault> 
 }
 
 /// Signs somebody in. An unknown address takes as long as a wrong password, and its failures are counted the same.
-pub async fn login(app: &App, email: &str, password: String) -> Result<SignedIn, Fault> {
+pub async fn login(app: &App, email: &str, password: String, way: Way) -> Result<SignedIn, Fault> {
     let Some(email) = Email::parse(email) else {
         // Nobody can have this address, so there is nothing to count for.
         app.passwords.verify(password, None).await?;
@@ -116,7 +131,8 @@ pub async fn login(app: &App, email: &str, password: String) -> Result<SignedIn,
     attempts::check(attempts::find(app, scope).await?.as_ref(), LOGIN_FAILURES_MAX, app.now())?;
     let user = find_user(app, &email).await?;
     let hash = user.as_ref().map(|user| user.password_hash.clone());
-    let is_right = app.passwords.verify(password, hash).await?;
+    let is_fit = password != DEV_PASSWORD || (app.config.mode == Mode::Dev && way == Way::Local);
+    let is_right = app.passwords.verify(password, hash).await? && is_fit;
     let Some(user) = user.filter(|user| is_right && may_sign_in(app, user)) else {
         attempts::count(app, scope, LOGIN_FAILURES_MAX).await?;
         return Err(Refusal::InvalidCredentials.into());
@@ -147,18 +163,41 @@ async fn begin_session(app: &App, user: User, scope: Digest) -> Result<SignedIn,
     Err(Fault::Unavailable("too many log-ins of one account at once".to_owned()))
 }
 
-/// Ends the session of this token, here at once; a node that saw it lately believes it for some seconds more.
-pub async fn logout(app: &App, token: &str) -> Result<(), Fault> {
-    let digest = Digest::of(token.as_bytes());
+/// A session that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoggedOut {
+    /// Whether an earlier copy of the request ended it.
+    pub is_replay: bool,
+}
+
+/// Ends a session, here at once; a node that saw it lately believes it for some seconds more.
+pub async fn logout(app: &App, session: &Session, request: Option<RequestKey>) -> Result<LoggedOut, Fault> {
     let mut change = Change::new(app.change_id());
-    change.delete(Key::Session(digest), 1);
-    let ended = commit(app, &Arc::new(change)).await;
-    app.sessions.forget(&digest);
-    match ended {
-        // Somebody else ended it at the same time.
-        Ok(()) | Err(CommitError::Conflict(_)) => Ok(()),
-        Err(other) => Err(other.into()),
+    change.delete(Key::Session(session.token), 1);
+    if let Some(request) = request {
+        request.remember(&mut change, session.user_id, app.now());
     }
+    let ended = commit(app, &Arc::new(change)).await;
+    app.sessions.forget(&session.token);
+    match (ended, request) {
+        // Somebody else ended it at the same time: a copy, or another request.
+        (Err(CommitError::Conflict(_)), Some(request)) => Ok(LoggedOut { is_replay: request.remember_alone(app, session.user_id).await? }),
+        (Ok(()), _) | (Err(CommitError::Conflict(_)), None) => Ok(LoggedOut { is_replay: false }),
+        (Err(other), _) => Err(other.into()),
+    }
+}
+
+/// What became of a token that opens nothing any more: a copy of the request that ended its session hears so again.
+pub async fn logged_out_before(app: &App, request: Option<RequestKey>) -> Result<Option<LoggedOut>, Fault> {
+    let Some(request) = request else { return Ok(None) };
+    Ok(request.earlier(app).await?.map(|_| LoggedOut { is_replay: true }))
+}
+
+/// The session of this token, if it is still good. Read from the store: the one to be ended must be there.
+pub async fn session(app: &App, token: &Digest) -> Result<Option<Session>, Fault> {
+    let found = app.store.session(token).await?;
+    let good = found.filter(|(session, user)| session.is_good(user, app.now()) && may_sign_in(app, user));
+    Ok(good.map(|(session, _)| session))
 }
 
 /// Who a token belongs to, if it is one of ours and still good.
@@ -203,7 +242,10 @@ fn new_session(app: &App, user: &User) -> (String, Session) {
     (token, session)
 }
 
-fn check_password(password: &str) -> Result<(), Refusal> {
+fn check_password(app: &App, password: &str) -> Result<(), Refusal> {
+    if password == DEV_PASSWORD && app.config.mode != Mode::Dev {
+        return Err(Refusal::invalid("password", "everybody knows this one"));
+    }
     match password.chars().count() {
         PASSWORD_MIN..=PASSWORD_MAX => Ok(()),
         _ => Err(Refusal::invalid("password", format!("a password has {PASSWORD_MIN} to {PASSWORD_MAX} characters"))),

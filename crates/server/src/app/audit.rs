@@ -21,6 +21,6 @@ impl Act<'_> {
     /// The entry about it.
     pub(super) fn entry(self, app: &App) -> AuditEntry {
         let Self { actor, action, subject, reason } = self;
-        AuditEntry { id: app.audit_id(), at: app.now(), actor: actor.clone(), action: action.to_owned(), subject, reason }
+        AuditEntry { id: app.audit_id(), at: app.now(), actor: actor.clone(), action: action.to_owned(), subject, reason, outcome: None }
     }
 }

@@ -4,7 +4,7 @@
 use super::commit::commit;
 use super::{App, Fault};
 use ordermill_core::admit::Conflict;
-use ordermill_core::change::{Change, IdempotencyRow, Key, Row};
+use ordermill_core::change::{AuditEntry, Change, IdempotencyRow, Key, Row};
 use ordermill_core::digest::Digest;
 use ordermill_core::id::ResultId;
 use ordermill_core::refusal::Refusal;
@@ -19,12 +19,14 @@ pub struct RequestKey {
     pub key: Digest,
     /// Method, path and body.
     pub fingerprint: Digest,
+    /// The same as the secret before the newest made it, where a secret makes it and both are active.
+    pub former: Option<Digest>,
 }
 
 impl RequestKey {
     /// Writes the row that remembers the request beside what it makes.
     pub fn remember(self, change: &mut Change, result: impl Into<ResultId>, at: Timestamp) {
-        let Self { key, fingerprint } = self;
+        let Self { key, fingerprint, .. } = self;
         change.insert(Row::Idempotency(IdempotencyRow { key, fingerprint, result: result.into(), at }));
     }
 
@@ -59,6 +61,33 @@ impl RequestKey {
     }
 
     fn check(self, row: &IdempotencyRow) -> Result<ResultId, Fault> {
-        if row.fingerprint == self.fingerprint { Ok(row.result) } else { Err(Refusal::IdempotencyKeyReused.into()) }
+        let is_copy = row.fingerprint == self.fingerprint || Some(row.fingerprint) == self.former;
+        if is_copy { Ok(row.result) } else { Err(Refusal::IdempotencyKeyReused.into()) }
+    }
+}
+
+/// The entry of the audit trail that an earlier copy left.
+pub async fn entry_of(app: &App, result: ResultId) -> Result<AuditEntry, Fault> {
+    match app.store.get(&Key::Audit(result.audit())).await?.map(|stored| stored.row) {
+        Some(Row::Audit(entry)) => Ok(entry),
+        _ => Err(Fault::Internal(format!("a request is remembered by {result}, which is no act of anybody"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ordermill_core::id::UserId;
+
+    #[test]
+    fn a_copy_is_known_by_the_former_secret_too_and_nothing_else_is() {
+        let [key, new, old, other] = [1, 2, 3, 4].map(|byte| Digest::of(&[byte]));
+        let request = RequestKey { key, fingerprint: new, former: Some(old) };
+        let result: ResultId = UserId::new(1, [0; 10]).into();
+        let row = |fingerprint| IdempotencyRow { key, fingerprint, result, at: Timestamp::from_millis(1) };
+        for known in [new, old] {
+            assert_eq!(request.check(&row(known)).ok(), Some(result));
+        }
+        assert!(request.check(&row(other)).is_err());
     }
 }

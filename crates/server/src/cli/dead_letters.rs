@@ -75,6 +75,7 @@ pub(super) enum Command {
 }
 
 const DEAD: &[Column] = &[("KEY", "/key"), ("ATTEMPTS", "/attempts"), ("DIED", "/diedAt"), ("WHY", "/why")];
+const ACTS: &[Column] = &[("KEY", "/key"), ("AT", "/at"), ("REASON", "/reason")];
 const GROUPS: &[Column] =
     &[("QUEUE", "/queue"), ("COUNT", "/count"), ("WHY", "/why"), ("OLDEST", "/oldest"), ("NEWEST", "/newest"), ("EXAMPLE", "/example")];
 
@@ -111,7 +112,7 @@ async fn act(client: &Client, command: Command, payload: Option<Value>, output: 
         Command::Redrive { key: Some(key), reason, .. } => {
             let path = format!("/api/admin/dead-letters/{}/redrive", segment(&key));
             let answer = client.call(Method::POST, &path, Some(&json!({ "reason": reason }))).await?;
-            say(output, &answer, "/redriven", &format!("{key} waits again"));
+            say(output, (&answer, "/redriven"), ACTS, &format!("{key} waits again"));
         }
         Command::Redrive { key: None, queue, search, yes, reason } => {
             let wanted = Wanted { queue, search };
@@ -120,12 +121,12 @@ async fn act(client: &Client, command: Command, payload: Option<Value>, output: 
         Command::Edit { key, reason, .. } => {
             let body = json!({ "payload": payload, "reason": reason });
             let answer = client.call(Method::PUT, &format!("/api/admin/dead-letters/{}", segment(&key)), Some(&body)).await?;
-            say(output, &answer, "/redriven", &format!("{key} waits again with the new payload"));
+            say(output, (&answer, "/redriven"), DEAD, &format!("{key} waits again with the new payload"));
         }
         Command::Discard { key, reason } => {
             let path = format!("/api/admin/dead-letters/{}/discard", segment(&key));
             let answer = client.call(Method::POST, &path, Some(&json!({ "reason": reason }))).await?;
-            say(output, &answer, "/discarded", &format!("{key} is gone"));
+            say(output, (&answer, "/discarded"), ACTS, &format!("{key} is gone"));
         }
     }
     Ok(())
@@ -202,10 +203,10 @@ fn read_payload(path: &Path) -> Result<Value, Failure> {
 }
 
 /// What an act on one dead letter answered.
-fn say(output: &Output, answer: &Value, at: &str, said: &str) {
+fn say(output: &Output, (answer, at): (&Value, &str), columns: &[Column], said: &str) {
     match output.format {
         Format::Table => output.line(said),
-        Format::Csv => output.list(&json!({ "data": [answer.pointer(at)] }), DEAD),
+        Format::Csv => output.list(&json!({ "data": [answer.pointer(at)] }), columns),
         Format::Json => output.line(&pretty(answer)),
     }
 }

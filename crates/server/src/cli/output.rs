@@ -3,7 +3,9 @@
 
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
+use ordermill_core::text::{is_break, is_deceptive};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
@@ -86,7 +88,8 @@ impl Output {
         }
         table.set_header(headings);
         for row in rows {
-            table.add_row(row);
+            // A cell with lines of its own would look like further rows.
+            table.add_row(row.iter().map(|cell| cell.replace('\n', "\\n")));
         }
         self.line(&table.to_string());
     }
@@ -110,7 +113,7 @@ impl Output {
 
 /// A spreadsheet must not run what a customer typed.
 fn without_formula(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) { format!("'{text}") } else { text.to_owned() }
 }
 
 /// The text with every character escaped that is not harmless.
@@ -145,8 +148,27 @@ pub(super) fn cell(value: Option<&Value>) -> String {
     }
 }
 
+/// The text without anything that steers a terminal or hides what stands beside it: such characters are written as JSON
+/// writes them, so that people see them and JSON stays what it was.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let is_harmful = |character: char| (is_break(character) && !matches!(character, '\n' | '\t')) || is_deceptive(character);
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_harmful(character) {
+            shown.extend(character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// A closed pipe (`ordermill orders list | head`) is no failure.
 fn write_line(stream: &Mutex<Box<dyn Write + Send>>, text: &str) {
+    let text = harmless(text);
     let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
     drop(writeln!(stream, "{text}").and_then(|()| stream.flush()));
 }
@@ -159,5 +181,15 @@ mod tests {
     fn cells_cannot_become_formulas() {
         assert_eq!(without_formula("=HYPERLINK(1)"), "'=HYPERLINK(1)");
         assert_eq!(without_formula("DH000123"), "DH000123");
+    }
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        let hostile = "\u{1b}]0;owned\u{7}\r\u{9b}2J\u{202e}txt\u{e0041}\u{7f}";
+        assert_eq!(harmless(hostile), "\\u001b]0;owned\\u0007\\u000d\\u009b2J\\u202etxt\\udb40\\udc41\\u007f");
+        let text = serde_json::json!({ "name": hostile });
+        let read: Value = serde_json::from_str(&harmless(&pretty(&text))).expect("still JSON");
+        assert_eq!(read, text, "and still the same");
+        assert_eq!(harmless("Cốc sứ\n\t👩\u{200d}🔧"), "Cốc sứ\n\t👩\u{200d}🔧");
     }
 }

@@ -3,7 +3,7 @@
 use super::boot::{self, Access, DEV, MADE_BY};
 use super::logging::Traces;
 use super::node::{self, Duties, Listeners};
-use super::{Failure, Global, Outcome, logging};
+use super::{Failure, Global, Outcome, dev, logging};
 use crate::config::{Loaded, Mode, refuse_unsafe};
 use ordermill_core::change::{Key, Row};
 use std::net::SocketAddr;
@@ -34,8 +34,17 @@ pub(super) async fn prepare(global: &Global, listen: Option<SocketAddr>) -> Resu
     Ok((node, traces))
 }
 
+/// Whether `dev` left its mark, or one of its accounts where somebody took the mark away.
 async fn is_made_by_dev(node: &boot::Node) -> Result<bool, Failure> {
-    let stored = node.app.store.get(&Key::Setting(MADE_BY.to_owned())).await;
-    let stored = stored.map_err(|error| Failure::unavailable(error.to_string()))?;
-    Ok(matches!(stored.map(|stored| stored.row), Some(Row::Setting(setting)) if setting.value == DEV))
+    let mark = Key::Setting(MADE_BY.to_owned());
+    let accounts = dev::addresses().map(|address| Key::UserEmail(address.to_owned()));
+    for key in std::iter::once(mark).chain(accounts) {
+        let stored = node.app.store.get(&key).await.map_err(|error| Failure::unavailable(error.to_string()))?;
+        match stored.map(|stored| stored.row) {
+            Some(Row::Setting(setting)) if setting.value == DEV => return Ok(true),
+            Some(Row::User(user)) if user.is_dev => return Ok(true),
+            _ => {}
+        }
+    }
+    Ok(false)
 }

@@ -37,7 +37,7 @@ fn entry(setting: &Setting) -> String {
 
 /// The text of a default as TOML writes it. No text of the table needs escaping; a test reads them all.
 fn toml(field: &Field, text: &str) -> String {
-    if field.is_number() {
+    if field.is_bare() {
         return text.to_owned();
     }
     let entries: Vec<String> = text.split(',').filter(|entry| !entry.is_empty()).map(|entry| format!("\"{entry}\"")).collect();

@@ -24,6 +24,7 @@ pub(super) enum Field {
     Span(fn(&mut Config) -> &mut i64, RangeInclusive<i64>),
     Networks(fn(&mut Config) -> &mut Vec<Cidr>),
     Currency(fn(&mut Config) -> &mut Currency),
+    Switch(fn(&mut Config) -> &mut bool),
     Format(fn(&mut Config) -> &mut Format),
     Store(fn(&mut Config) -> &mut StoreUrl),
     Secret(fn(&mut Config) -> &mut Option<SecretString>, Read),
@@ -55,8 +56,8 @@ impl Field {
     }
 
     /// Whether TOML writes the value without quotation marks.
-    pub(super) const fn is_number(&self) -> bool {
-        matches!(self, Self::Count(..) | Self::Limit(..) | Self::Span(..))
+    pub(super) const fn is_bare(&self) -> bool {
+        matches!(self, Self::Count(..) | Self::Limit(..) | Self::Span(..) | Self::Switch(_))
     }
 
     /// What kind of value that is, for documents.
@@ -68,6 +69,7 @@ impl Field {
             Self::Count(..) | Self::Limit(..) | Self::Span(..) => "whole number",
             Self::Networks(_) => "list of networks",
             Self::Currency(_) => "currency",
+            Self::Switch(_) => "true or false",
             Self::Format(_) => "json or text",
             Self::Store(_) => "store URL",
             Self::Secret(..) => "secret",
@@ -96,6 +98,7 @@ impl Field {
                 *field(config) =
                     Currency::parse(text(given)?).ok_or("must be the ISO 4217 code of a currency in circulation, such as VND")?;
             }
+            Self::Switch(field) => *field(config) = switch(given)?,
             Self::Format(field) => {
                 *field(config) = format(text(given)?).ok_or("must be json or text")?;
             }
@@ -123,6 +126,7 @@ impl Field {
                 format!("[{}]", networks.join(", "))
             }
             Self::Currency(field) => field(config).to_string(),
+            Self::Switch(field) => field(config).to_string(),
             Self::Format(field) => (if *field(config) == Format::Json { "json" } else { "text" }).to_owned(),
             Self::Store(field) => field(config).redacted(),
             Self::Secret(field, _) => shown(field(config).as_ref().map(|_| "[set]")),
@@ -156,6 +160,15 @@ fn number<N: TryFrom<i64> + PartialOrd + std::fmt::Display>(given: Given<'_>, ra
     };
     let in_range = number.and_then(|number| N::try_from(number).ok()).filter(|number| range.contains(number));
     in_range.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
+}
+
+fn switch(given: Given<'_>) -> Result<bool, String> {
+    match given {
+        Given::Text("true") | Given::Toml(DeValue::Boolean(true)) => Ok(true),
+        Given::Text("false") | Given::Toml(DeValue::Boolean(false)) => Ok(false),
+        Given::Text(_) => Err("must be true or false".to_owned()),
+        Given::Toml(other) => Err(wrong_type("true or false, without quotation marks", other)),
+    }
 }
 
 /// The entries of a list: a TOML array or one string, or text with commas or line breaks between entries.

@@ -145,6 +145,8 @@ pub struct MailConfig {
     pub timeout_ms: u64,
     /// The page that the link in a mail for a new password leads to, behind the public URL; it gets `?token=`.
     pub password_reset_path: String,
+    /// Whether signed-in customers get a mail for each order, unless they switched it off.
+    pub order_received: bool,
 }
 
 /// `[cache]`: what is kept at hand, and where nodes share it.

@@ -370,6 +370,13 @@ pub static SETTINGS: &[Setting] = &[
         field: Field::Text(|config| &mut config.mail.password_reset_path, read::path),
     },
     Setting {
+        section: "mail",
+        key: "order_received",
+        preset: Preset::Value("true"),
+        doc: "Whether signed-in customers get a mail for each order, unless they switched it off: one row more per order.",
+        field: Field::Switch(|config| &mut config.mail.order_received),
+    },
+    Setting {
         section: "cache",
         key: "redis_url",
         preset: Preset::Unset("redis://:password@127.0.0.1:6379/0"),
@@ -525,6 +532,7 @@ mod tests {
                 templates_dir: None,
                 timeout_ms: 10000,
                 password_reset_path: "/reset-password",
+                order_received: true,
             },
             cache: CacheConfig {
                 redis_url: None,

@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ordermill_core::account::Role;
 use ordermill_core::api_key::{PREFIX, Scope};
+use ordermill_core::digest::Digest;
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,9 @@ pub enum Access {
     Signature,
     /// Every signed-in account; what it may see there is the handler's to say.
     Account,
+    /// Whoever shows the token of an account, also one that has just become worthless: the handler looks whether the
+    /// request is a copy of the one that made it so.
+    Token,
     /// Staff, admins and the local operator.
     Staff,
     /// Admins and the local operator.
@@ -40,7 +44,7 @@ impl Access {
         match self {
             Self::Public => "public",
             Self::Signature => "signature",
-            Self::Account => "account",
+            Self::Account | Self::Token => "account",
             Self::Staff => "staff",
             Self::Admin => "admin",
             Self::Key(_) => "key",
@@ -53,14 +57,19 @@ impl Access {
     pub const fn scope(self) -> Option<Scope> {
         match self {
             Self::Key(scope) | Self::AccountOrKey(scope) | Self::StaffOrKey(scope) => Some(scope),
-            Self::Public | Self::Signature | Self::Account | Self::Staff | Self::Admin => None,
+            Self::Public | Self::Signature | Self::Account | Self::Token | Self::Staff | Self::Admin => None,
         }
+    }
+
+    /// Whether it asks who somebody is.
+    pub const fn is_authenticated(self) -> bool {
+        !matches!(self, Self::Public | Self::Signature)
     }
 
     const fn lets_in(self, role: Role) -> bool {
         match self {
             Self::Key(_) => false,
-            Self::Public | Self::Signature | Self::Account | Self::AccountOrKey(_) => true,
+            Self::Public | Self::Signature | Self::Account | Self::Token | Self::AccountOrKey(_) => true,
             Self::Staff | Self::StaffOrKey(_) => role.is_staff(),
             Self::Admin => matches!(role, Role::Admin),
         }
@@ -116,9 +125,11 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("PUT", "/api/products/{id}", Access::StaffOrKey(Scope::CatalogueWrite)),
     ("POST", "/api/products/{id}/stock", Access::StaffOrKey(Scope::CatalogueWrite)),
     ("POST", "/api/users/login", Access::Public),
-    ("POST", "/api/users/logout", Access::Account),
+    ("POST", "/api/users/logout", Access::Token),
     ("GET", "/api/users/me", Access::Account),
     ("PATCH", "/api/users/me", Access::Account),
+    ("GET", "/api/users/me/notifications", Access::Account),
+    ("PUT", "/api/users/me/notifications", Access::Account),
     ("POST", "/api/users/password/forgot", Access::Public),
     ("POST", "/api/users/password/reset", Access::Public),
     ("POST", "/api/users/register", Access::Public),
@@ -165,7 +176,7 @@ async fn admit(shared: &Shared, parts: &Parts) -> Result<Option<Caller>, Problem
                 return Ok(Some(Caller::Local(name.clone())));
             }
         }
-        Access::Account | Access::AccountOrKey(_) | Access::Key(_) => {}
+        Access::Account | Access::Token | Access::AccountOrKey(_) | Access::Key(_) => {}
     }
     let token = bearer(&parts.headers);
     if let Some(scope) = access.scope()
@@ -176,6 +187,9 @@ async fn admit(shared: &Shared, parts: &Parts) -> Result<Option<Caller>, Problem
     let token = token.ok_or_else(Problem::unauthenticated)?;
     if token.starts_with(PREFIX) {
         return Err(Problem::new("unauthenticated", "an API key opens only the routes that ask for one"));
+    }
+    if access == Access::Token {
+        return Ok(Some(Caller::Token(Digest::of(token.as_bytes()))));
     }
     let user = accounts::authenticate(&shared.app, token).await?.ok_or_else(Problem::unauthenticated)?;
     match access {

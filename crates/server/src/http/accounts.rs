@@ -1,12 +1,14 @@
 //! Registering, signing in, one's own account.
 
+pub(super) mod notifications;
 pub(super) mod passwords;
 
 use super::body::Json;
+use super::dev::Arrival;
 use super::identity::SignedIn;
 use super::openapi::vocabulary;
 use super::problem::Problem;
-use super::text::invalid;
+use super::text::{invalid, needed_line};
 use super::{Shared, time_text};
 use crate::app::accounts::{self, Edit, ProfileEdit, Registration, SignedIn as Session};
 use axum::Json as Answer;
@@ -102,12 +104,16 @@ pub(super) struct LoginRequest {
 /// Sign in
 #[utoipa::path(post, path = "/api/users/login", tag = "accounts", request_body = LoginRequest,
     responses((status = 200, description = "Signed in.", body = SessionBody)))]
-pub(super) async fn login(State(shared): State<Shared>, body: Json<LoginRequest>) -> Result<Answer<SessionBody>, Problem> {
+pub(super) async fn login(
+    State(shared): State<Shared>,
+    Arrival(way): Arrival,
+    body: Json<LoginRequest>,
+) -> Result<Answer<SessionBody>, Problem> {
     let LoginRequest { email, password } = body.value;
     if password.chars().count() > accounts::PASSWORD_MAX {
         return Err(Problem::new("invalid_credentials", "the e-mail address or the password is wrong"));
     }
-    let session = accounts::login(&shared.app, &email, password).await?;
+    let session = accounts::login(&shared.app, &email, password, way).await?;
     Ok(Answer(SessionBody::of(&session)))
 }
 
@@ -175,6 +181,7 @@ pub(super) async fn edit_me(
         phone: request.phone.edit(parse_phone)?,
         locale: request.locale.as_deref().map(parse_locale).transpose()?,
         fcm_token: request.user_fcm_token.edit(parse_fcm_token)?,
+        notifications: None,
     };
     let user = accounts::edit_profile(&shared.app, user.id, &edit).await?;
     Ok(Answer(UserBody::of(&user)))
@@ -185,14 +192,9 @@ pub(super) fn parse_email(text: &str) -> Result<Email, Problem> {
     Email::parse(text).ok_or_else(|| invalid("email", "this is not an e-mail address"))
 }
 
-fn parse_name(text: &str) -> Result<String, Problem> {
-    let name = text.trim();
-    let is_plain = !name.chars().any(char::is_control);
-    if is_plain && (1..=NAME_MAX).contains(&name.chars().count()) {
-        Ok(name.to_owned())
-    } else {
-        Err(invalid("name", &format!("a name has 1 to {NAME_MAX} characters and no control characters")))
-    }
+/// A person's name in a body.
+pub(super) fn parse_name(text: &str) -> Result<String, Problem> {
+    needed_line("name", text, NAME_MAX)
 }
 
 fn parse_phone(text: &str) -> Result<Phone, Problem> {

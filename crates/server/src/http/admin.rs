@@ -15,6 +15,7 @@ use super::list::Query;
 use super::openapi::List;
 use super::orders::{EventBody, ListQuery as OrdersQuery, OrderBody, Timeline};
 use super::problem::Problem;
+use super::text::needed_line;
 use crate::app::orders::{self, Viewer};
 use axum::Json as Answer;
 use axum::extract::{Path, State};
@@ -22,6 +23,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+/// The longest reason, in characters.
+const REASON_MAX: usize = 500;
 
 /// Every operator route.
 pub(super) fn router() -> OpenApiRouter<Shared> {
@@ -94,18 +98,12 @@ struct ReasonRequest {
 
 impl ReasonRequest {
     /// The reason, not empty and not a novel.
-    fn checked(&self) -> Result<&str, Problem> {
+    fn checked(&self) -> Result<String, Problem> {
         checked_reason(&self.reason)
     }
 }
 
 /// A reason, not empty and not a novel.
-fn checked_reason(reason: &str) -> Result<&str, Problem> {
-    let reason = reason.trim();
-    let is_plain = !reason.chars().any(char::is_control);
-    if is_plain && (1..=500).contains(&reason.chars().count()) {
-        Ok(reason)
-    } else {
-        Err(Problem::new("invalid_request", "reason: 1 to 500 characters").at("reason", "1 to 500 characters"))
-    }
+fn checked_reason(reason: &str) -> Result<String, Problem> {
+    needed_line("reason", reason, REASON_MAX)
 }

@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use ordermill_core::account::User;
 use ordermill_core::api_key::{ApiKey, Scope};
+use ordermill_core::digest::Digest;
 use ordermill_core::event::Actor;
 
 /// Somebody whom the table of access let in.
@@ -18,6 +19,8 @@ pub(super) enum Caller {
     Local(String),
     /// A program.
     Key(Box<ApiKey>),
+    /// Whoever shows this token, not yet looked up.
+    Token(Digest),
 }
 
 impl Caller {
@@ -27,12 +30,16 @@ impl Caller {
             Self::Account(user) => user.id.uuid().as_bytes().to_vec(),
             Self::Local(name) => format!("local:{name}").into_bytes(),
             Self::Key(key) => key.id.uuid().as_bytes().to_vec(),
+            Self::Token(token) => [b"token:".as_slice(), token.bytes()].concat(),
         }
     }
 }
 
 /// A signed-in account of any role.
 pub(super) struct SignedIn(pub(super) User);
+
+/// The token that the request carries, digested; whose it is, if anybody's, is to be looked up.
+pub(super) struct Token(pub(super) Digest);
 
 /// A program that speaks for its own people.
 pub(super) struct Program(ApiKey);
@@ -91,6 +98,17 @@ impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         match parts.extensions.get::<Caller>() {
             Some(Caller::Account(user)) => Ok(Self(User::clone(user))),
+            _ => Err(unchecked(parts)),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Token {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        match parts.extensions.get::<Caller>() {
+            Some(Caller::Token(token)) => Ok(Self(*token)),
             _ => Err(unchecked(parts)),
         }
     }

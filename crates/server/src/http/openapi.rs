@@ -4,6 +4,7 @@
 pub(super) mod vocabulary;
 
 use super::access::{self, Access};
+use super::idempotency;
 use super::problem::ProblemBody;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -11,8 +12,9 @@ use serde::Serialize;
 use serde_json::json;
 use std::sync::LazyLock;
 use utoipa::openapi::extensions::Extensions;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, ContentBuilder, InfoBuilder, OpenApi, PathItem, Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
@@ -57,6 +59,9 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         for (method, operation) in operations(item) {
             if let Some(access) = access::of(method, path) {
                 complete_operation(operation, access);
+                if method == "POST" && access.is_authenticated() {
+                    add_idempotency_key(operation);
+                }
                 operation.operation_id = Some(operation_id(method, path));
             }
         }
@@ -87,6 +92,17 @@ fn complete_operation(operation: &mut Operation, access: Access) {
     operation.security = Some(security).filter(|ways| !ways.is_empty());
     let extensions = operation.extensions.get_or_insert_with(Extensions::default);
     extensions.insert("x-access".to_owned(), json!(access.name()));
+}
+
+/// Every request of somebody known may be sent again under a key of its own.
+fn add_idempotency_key(operation: &mut Operation) {
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(idempotency::KEY_PATTERN));
+    let header = ParameterBuilder::new()
+        .name("idempotency-key")
+        .parameter_in(ParameterIn::Header)
+        .description(Some("8 to 255 visible ASCII characters: a copy of the request is answered like the first, for 48 hours."))
+        .schema(Some(text.min_length(Some(idempotency::KEY_BYTES_MIN)).max_length(Some(idempotency::KEY_BYTES_MAX)).build()));
+    operation.parameters.get_or_insert_with(Vec::new).push(RefOr::T(header.build()));
 }
 
 /// A name that no other operation has: `GET /api/orders/{order}/events` is `getApiOrdersOrderEvents`.

@@ -34,7 +34,6 @@ use utoipa::IntoParams;
 
 /// Order
 #[utoipa::path(post, path = "/api/orders", tag = "orders", request_body = CreateRequest,
-    params(("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first.")),
     responses((status = 201, description = "The order stands.", body = OrderBody)))]
 pub(super) async fn create(
     State(shared): State<Shared>,
@@ -47,7 +46,6 @@ pub(super) async fn create(
 
 /// Order, at the address that older clients use
 #[utoipa::path(post, path = "/api/orders/create", tag = "orders", request_body = CreateRequest,
-    params(("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first.")),
     responses((status = 201, description = "The order stands.", body = OrderBody)))]
 pub(super) async fn create_at_the_old_address(
     State(shared): State<Shared>,

@@ -65,7 +65,6 @@ pub(super) struct PlatformOrderBody {
 ///
 /// The product must be one that is not sent as a parcel: there is no address to send it to.
 #[utoipa::path(post, path = "/api/platform/orders", tag = "platform", request_body = PlatformOrderRequest,
-    params(("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first.")),
     responses((status = 201, description = "The order stands.", body = PlatformOrderBody)))]
 pub(super) async fn create(
     State(shared): State<Shared>,
@@ -95,8 +94,7 @@ pub(super) async fn create(
 ///
 /// Made if it is not there yet. An order that is paid already answers 400.
 #[utoipa::path(post, path = "/api/platform/orders/{order}/payment", tag = "platform", request_body = Option<PlatformPaymentRequest>,
-    params(("order" = String, Path, description = "Its id or code."),
-        ("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first.")),
+    params(("order" = String, Path, description = "Its id or code.")),
     responses((status = 200, description = "The payment.", body = PlatformOrderBody)))]
 pub(super) async fn payment(
     State(shared): State<Shared>,

@@ -1,6 +1,8 @@
 //! Text of strangers made fit to be shown: names and titles must not break lines, hide characters or turn the direction
 //! of what stands around them. This file must not escape HTML; the templates do.
 
+use ordermill_core::text::{is_break, is_deceptive};
+
 /// The most characters of one name or title that a mail shows.
 const DISPLAY_CHARACTERS_MAX: usize = 200;
 
@@ -20,19 +22,6 @@ pub fn display_text(text: &str) -> String {
         Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default().trim_end()),
         None => line,
     }
-}
-
-/// Controls, NUL among them, and Unicode's own line and paragraph separators.
-fn is_break(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
-}
-
-/// Marks, embeddings, overrides and isolates that turn the direction of text, and characters that show nothing. Joiners
-/// (U+200C, U+200D) stay: words of several languages and many emoji need them.
-const fn is_deceptive(character: char) -> bool {
-    matches!(character,
-        '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

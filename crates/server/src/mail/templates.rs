@@ -17,12 +17,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use thiserror::Error;
-use view::{OrderPaid, PasswordReset};
+pub use view::BankAccount;
+use view::{OrderView, PasswordReset};
 
 /// The built-in texts by their names, which are also their paths in an operator's folder.
-const BUILT_IN: [(&str, &str); 14] = [
+const BUILT_IN: [(&str, &str); 21] = [
     ("layout.html", include_str!("../templates/mail/layout.html")),
     ("order_table.html", include_str!("../templates/mail/order_table.html")),
+    ("transfer_table.html", include_str!("../templates/mail/transfer_table.html")),
+    ("vi/order_received.subject.txt", include_str!("../templates/mail/vi/order_received.subject.txt")),
+    ("vi/order_received.txt", include_str!("../templates/mail/vi/order_received.txt")),
+    ("vi/order_received.html", include_str!("../templates/mail/vi/order_received.html")),
+    ("en/order_received.subject.txt", include_str!("../templates/mail/en/order_received.subject.txt")),
+    ("en/order_received.txt", include_str!("../templates/mail/en/order_received.txt")),
+    ("en/order_received.html", include_str!("../templates/mail/en/order_received.html")),
     ("vi/order_paid.subject.txt", include_str!("../templates/mail/vi/order_paid.subject.txt")),
     ("vi/order_paid.txt", include_str!("../templates/mail/vi/order_paid.txt")),
     ("vi/order_paid.html", include_str!("../templates/mail/vi/order_paid.html")),
@@ -88,7 +96,10 @@ impl Templates {
             added.map_err(|error| templates.fault(name, &error))?;
         }
         for locale in Locale::ALL {
-            for sample in OrderPaid::samples(locale) {
+            for sample in OrderView::samples_received(locale) {
+                templates.render("order_received", locale, &sample.value())?;
+            }
+            for sample in OrderView::samples(locale) {
                 templates.render("order_paid", locale, &sample.value())?;
             }
             for sample in PasswordReset::samples(locale) {
@@ -100,7 +111,18 @@ impl Templates {
 
     /// The mail that tells a customer that the payment arrived.
     pub fn render_order_paid(&self, order: &Order, locale: Locale, public_url: &str) -> Result<Rendered, TemplateError> {
-        self.render("order_paid", locale, &OrderPaid::of(order, locale, public_url).value())
+        self.render("order_paid", locale, &OrderView::of(order, locale, public_url).value())
+    }
+
+    /// The mail that tells a customer that the order stands, and how it is paid.
+    pub fn render_order_received(
+        &self,
+        order: &Order,
+        account: BankAccount<'_>,
+        locale: Locale,
+        public_url: &str,
+    ) -> Result<Rendered, TemplateError> {
+        self.render("order_received", locale, &OrderView::received(order, account, locale, public_url).value())
     }
 
     /// The mail with the link that leads to a new password.

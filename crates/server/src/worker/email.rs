@@ -8,32 +8,58 @@
 use super::Handled;
 use crate::app::App;
 use crate::app::commit::commit;
-use crate::mail::{Message, MessageId, SendError, Sender, display_text};
+use crate::mail::{BankAccount, Message, MessageId, SendError, Sender, display_text};
 use ordermill_core::change::{Change, Effect, EffectState, Guard, Key, Row};
 use ordermill_core::contact::HeaderSafe;
 use ordermill_core::digest::Digest;
 use ordermill_core::id::OrderId;
 use ordermill_core::job::{Job, Report};
-use ordermill_core::order::Order;
-use ordermill_core::order::intent::{ORDER_PAID_MAIL, effect_key};
+use ordermill_core::order::intent::{ORDER_PAID_MAIL, ORDER_RECEIVED_MAIL, effect_key};
+use ordermill_core::order::{Order, OrderStatus};
 use ordermill_store::{CommitError, OrderRef, failpoint};
 use std::sync::Arc;
 
-/// The effect "tell the customer that the payment arrived".
-pub const ORDER_PAID: &str = ORDER_PAID_MAIL;
 /// How often a mail is sent again without knowing whether the earlier one arrived.
 pub const RESENDS_MAX: i32 = 2;
 
-/// Sends the mail "order paid", once for the event that this job's number names.
-pub async fn run(app: &App, job: &Job, order_id: OrderId) -> Handled {
-    match order_paid(app, job, order_id).await {
+/// What a mail tells a customer of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderMail {
+    /// That it stands, and how it is paid.
+    Received,
+    /// That the payment arrived.
+    Paid,
+}
+
+impl OrderMail {
+    /// The kind of its effect.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Received => ORDER_RECEIVED_MAIL,
+            Self::Paid => ORDER_PAID_MAIL,
+        }
+    }
+
+    /// Why it would only confuse by now, if it would.
+    const fn is_moot(self, order: &Order) -> Option<&'static str> {
+        match (self, order.status) {
+            (Self::Received, OrderStatus::Cancelled) => Some("the order was cancelled"),
+            (Self::Received, OrderStatus::Expired) => Some("the order expired"),
+            (Self::Received | Self::Paid, _) => None,
+        }
+    }
+}
+
+/// Sends a mail about an order, once for the event that this job's number names.
+pub async fn run(app: &App, job: &Job, order_id: OrderId, mail: OrderMail) -> Handled {
+    match send(app, job, order_id, mail).await {
         Ok(handled) => handled,
         Err(report) => report.into(),
     }
 }
 
-async fn order_paid(app: &App, job: &Job, order_id: OrderId) -> Result<Handled, Report> {
-    let key = effect_key(order_id, ORDER_PAID, &job.key.seq.to_string());
+async fn send(app: &App, job: &Job, order_id: OrderId, mail: OrderMail) -> Result<Handled, Report> {
+    let key = effect_key(order_id, mail.kind(), &job.key.seq.to_string());
     let before = find(app, key).await?;
     match before.as_ref().map(|effect| effect.state) {
         Some(EffectState::Confirmed) => return Ok(Handled::done()),
@@ -43,14 +69,21 @@ async fn order_paid(app: &App, job: &Job, order_id: OrderId) -> Result<Handled, 
     if let Some(effect) = before.as_ref().filter(|effect| effect.resends >= RESENDS_MAX) {
         return Ok(give_up(app, effect, needs_review()));
     }
+    let order = app.store.order(&OrderRef::Id(order_id)).await.map_err(|error| store_away(&error))?;
+    let order = order.ok_or_else(|| Report::Refused { why: "the order does not exist".to_owned() })?;
+    super::about_order(&order);
+    let moot = mail.is_moot(&order);
     // The mail is written before anything is intended: a text that cannot be filled in was certainly not sent.
-    let message = write(app, key, order_id).await?;
-    let attempt = Attempt::of(before, key, order_id, app);
+    let message = write(app, key, order, mail)?;
+    let attempt = Attempt::of(before, key, order_id, mail, app);
+    if let Some(why) = moot {
+        return Ok(attempt.leave_out(app, why));
+    }
     intend(app, job, &attempt).await?;
     failpoint::hit("effect.intended").map_err(|fault| stumbled(&fault))?;
     let begun = app.now();
     let answer = app.mailer.send(&message).await;
-    if answer.is_ok() {
+    if answer.is_ok() && mail == OrderMail::Paid {
         // The job was queued by the payment's own commit.
         app.metrics.order_mailed(job.age_ms.saturating_add(app.now().ms_since(begun)));
     }
@@ -72,12 +105,15 @@ async fn find(app: &App, key: Digest) -> Result<Option<Effect>, Report> {
 }
 
 /// The mail as every attempt writes it.
-async fn write(app: &App, key: Digest, order_id: OrderId) -> Result<Message, Report> {
-    let order = app.store.order(&OrderRef::Id(order_id)).await.map_err(|error| store_away(&error))?;
-    let order = order.ok_or_else(|| Report::Refused { why: "the order does not exist".to_owned() })?;
-    super::about_order(&order);
+fn write(app: &App, key: Digest, order: Order, mail: OrderMail) -> Result<Message, Report> {
     let from = Sender::parse(&app.config.mail.from).ok_or_else(|| Report::Refused { why: "mail.from is no address".to_owned() })?;
-    let rendered = app.templates.render_order_paid(&order, order.customer.locale, &app.config.server.public_url);
+    let (locale, public_url, sepay) = (order.customer.locale, &app.config.server.public_url, &app.config.sepay);
+    let account =
+        BankAccount { bank: sepay.bank_bin.as_deref(), number: sepay.account_number.as_deref(), holder: sepay.account_name.as_deref() };
+    let rendered = match mail {
+        OrderMail::Received => app.templates.render_order_received(&order, account, locale, public_url),
+        OrderMail::Paid => app.templates.render_order_paid(&order, locale, public_url),
+    };
     let rendered = rendered.map_err(|error| Report::Failed { why: error.to_string() })?;
     Ok(Message {
         to_name: called(&order),
@@ -102,7 +138,7 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn of(before: Option<Effect>, key: Digest, order_id: OrderId, app: &App) -> Self {
+    fn of(before: Option<Effect>, key: Digest, order_id: OrderId, mail: OrderMail, app: &App) -> Self {
         let intended = match &before {
             Some(effect) => {
                 Effect { resends: effect.resends.saturating_add(1), at: app.now(), version: next_version(effect), ..effect.clone() }
@@ -110,7 +146,7 @@ impl Attempt {
             None => Effect {
                 key,
                 order_id,
-                kind: ORDER_PAID.to_owned(),
+                kind: mail.kind().to_owned(),
                 state: EffectState::Intended,
                 reference: None,
                 resends: 0,
@@ -143,6 +179,21 @@ impl Attempt {
             }
             Err(SendError::Unknown { why }) => Report::Failed { why: format!("it is unknown whether the mail arrived: {why}") }.into(),
         }
+    }
+
+    /// Nothing is sent, or nothing more, and the ledger says why: this is the effect's one outcome.
+    fn leave_out(&self, app: &App, why: &str) -> Handled {
+        let Some(before) = &self.before else {
+            let reference = Some(format!("not sent: {why}"));
+            let settled = Effect { state: EffectState::Confirmed, reference, ..self.intended.clone() };
+            let mut change = Change::new(app.change_id());
+            change.insert(Row::Effect(settled));
+            return Handled::done_with(change);
+        };
+        let reference = Some(format!("not sent again: {why}"));
+        let (at, version) = (app.now(), next_version(before));
+        let settled = Effect { state: EffectState::Confirmed, reference, at, version, ..before.clone() };
+        Handled::done_with(replacing(app, before, settled))
     }
 
     fn confirm(&self, app: &App, reference: String) -> Change {

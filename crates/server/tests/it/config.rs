@@ -381,6 +381,7 @@ fn dev_needs_nothing_and_everything_works() {
     mail.templates_dir | [not set] | default
     mail.timeout_ms | 10000 | default
     mail.password_reset_path | /reset-password | default
+    mail.order_received | true | default
     cache.redis_url | [not set] | default
     cache.redis_timeout_ms | 100 | default
     cache.order_list_ms | 30000 | default

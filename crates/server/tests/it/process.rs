@@ -7,6 +7,7 @@ mod asleep;
 mod broken;
 mod commands;
 mod contract;
+mod dev_only;
 mod disk;
 mod drain;
 mod handles;

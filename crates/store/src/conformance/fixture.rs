@@ -3,7 +3,7 @@
 
 use crate::conformance::Subject;
 use crate::{CommitError, JobQuery, Record, Store, Table};
-use ordermill_core::account::{OneTimeToken, Role, Session, Throttle, TokenPurpose, User};
+use ordermill_core::account::{Notifications, OneTimeToken, Role, Session, Throttle, TokenPurpose, User};
 use ordermill_core::admit::{Conflict, disjoint_prefix};
 use ordermill_core::api_key::{ApiKey, Scope};
 use ordermill_core::cart::Cart;
@@ -118,6 +118,7 @@ impl Fixture {
             phone: None,
             locale: Locale::Vi,
             fcm_token: None,
+            notifications: Notifications::default(),
             generation: 0,
             is_dev: false,
             created_at: NOW,
@@ -175,6 +176,7 @@ impl Fixture {
             action: "stock.adjusted".to_owned(),
             subject: "stock".to_owned(),
             reason: "kiểm kho".to_owned(),
+            outcome: Some("{\"delta\":3}".to_owned()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The hot path's budget (architecture.md §2): placing one order of two lines by bank transfer, under an idempotency key,
 //! writes at most 4 + lines rows, leaves at most 9 index entries and, on Postgres, at most 3 KiB of log. Each order is
-//! committed alone here, which is the dearest way: a batch shares its own row and its commit record.
+//! committed alone here, which is the dearest way: a batch shares its own row and its commit record. The mail that an order
+//! was received is not in it: a job is a row of its own, and `[mail] order_received` switches it off.
 
 use ordermill_core::account::User;
 use ordermill_core::catalogue::Product;

@@ -4,6 +4,7 @@
 use crate::app::{Fault, Randomness};
 use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Semaphore;
 
 /// Hashes at once. Two keep two cores busy; the rest waits.
@@ -17,12 +18,14 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAECAwQFBgcICQoLDA0ODw$gYJZ
 pub struct PasswordHasher {
     slots: Arc<Semaphore>,
     randomness: Arc<dyn Randomness>,
+    /// Counts hashes, for whoever wants to know what a request cost.
+    hashed: AtomicU64,
 }
 
 impl PasswordHasher {
     /// A hasher that draws salts from `randomness`.
     pub fn new(randomness: Arc<dyn Randomness>) -> Self {
-        Self { slots: Arc::new(Semaphore::new(PARALLEL)), randomness }
+        Self { slots: Arc::new(Semaphore::new(PARALLEL)), randomness, hashed: AtomicU64::new(0) }
     }
 
     /// The password as a PHC string.
@@ -46,8 +49,14 @@ impl PasswordHasher {
         .await
     }
 
+    /// How many hashes were computed so far, whether anybody was let in or not.
+    pub fn hashed(&self) -> u64 {
+        self.hashed.load(Ordering::Relaxed)
+    }
+
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|error| Fault::Internal(error.to_string()))?;
+        self.hashed.fetch_add(1, Ordering::Relaxed);
         let done = tokio::task::spawn_blocking(move || {
             let _slot = slot;
             work()

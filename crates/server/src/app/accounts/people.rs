@@ -39,7 +39,7 @@ pub struct NewPassword<'a> {
 
 /// Makes an account of any role. Nobody is signed in by it.
 pub async fn create(app: &App, registration: Registration, actor: &Actor, request: Option<RequestKey>) -> Result<Made, Fault> {
-    check_password(&registration.password)?;
+    check_password(app, &registration.password)?;
     let email_key = Key::UserEmail(registration.email.as_str().to_owned());
     // Looked up first only to spare the hashing; the guard on the address decides.
     if app.store.get(&email_key).await?.is_some() {
@@ -146,7 +146,7 @@ async fn other_admin(app: &App, id: UserId) -> Result<Option<User>, Fault> {
 /// Sets an account's password. Every session of it ends: here at once, on other nodes within seconds.
 pub async fn set_password(app: &App, id: UserId, new: NewPassword<'_>, request: Option<RequestKey>) -> Result<Made, Fault> {
     let NewPassword { password, actor, reason } = new;
-    check_password(&password)?;
+    check_password(app, &password)?;
     find(app, id).await?;
     let password_hash = app.passwords.hash(password).await?;
     let change_id = app.change_id();

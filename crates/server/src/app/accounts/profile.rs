@@ -3,7 +3,7 @@
 use super::App;
 use crate::app::Fault;
 use crate::app::commit::{DECISIONS, commit};
-use ordermill_core::account::User;
+use ordermill_core::account::{Notifications, User};
 use ordermill_core::change::{Change, Key, Row};
 use ordermill_core::contact::Phone;
 use ordermill_core::id::UserId;
@@ -41,6 +41,8 @@ pub struct ProfileEdit {
     pub locale: Option<Locale>,
     /// The push token of the person's device.
     pub fcm_token: Edit<String>,
+    /// What the person wants to hear of.
+    pub notifications: Option<Notifications>,
 }
 
 /// Changes an account; a rival's change to other fields is kept.
@@ -74,5 +76,8 @@ fn apply(user: &mut User, edit: &ProfileEdit) {
     edit.fcm_token.apply(&mut user.fcm_token);
     if let Some(locale) = edit.locale {
         user.locale = locale;
+    }
+    if let Some(notifications) = edit.notifications {
+        user.notifications = notifications;
     }
 }

@@ -45,7 +45,7 @@ pub async fn forgot_password(app: &App, email: &Email) -> Result<(), Fault> {
 /// Sets the password of the account that the token was made for, uses the token up, ends every session begun before, and
 /// opens the account if failed log-ins had closed it: all in one commit, so of two uses at once one wins.
 pub async fn reset_password(app: &App, token: &str, password: String) -> Result<(), Fault> {
-    check_password(&password)?;
+    check_password(app, &password)?;
     let digest = Digest::of(token.as_bytes());
     // Looked up first so that only a good token costs the hashing; what is found after it decides.
     find_good(app, digest).await?;

@@ -67,7 +67,7 @@ impl SessionCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ordermill_core::account::Role;
+    use ordermill_core::account::{Notifications, Role};
     use ordermill_core::contact::Email;
     use ordermill_core::locale::Locale;
 
@@ -82,6 +82,7 @@ mod tests {
             phone: None,
             locale: Locale::Vi,
             fcm_token: None,
+            notifications: Notifications::default(),
             generation: 0,
             is_dev: false,
             created_at: Timestamp::default(),

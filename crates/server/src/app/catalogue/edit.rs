@@ -135,5 +135,13 @@ async fn edited(app: &App, product: Product, is_replay: bool) -> Result<Edited, 
 
 /// An entry of the audit trail about goods.
 pub(super) fn audit(app: &App, actor: &Actor, action: &str, sku: &str, reason: String) -> AuditEntry {
-    AuditEntry { id: app.audit_id(), at: app.now(), actor: actor.clone(), action: action.to_owned(), subject: sku.to_owned(), reason }
+    AuditEntry {
+        id: app.audit_id(),
+        at: app.now(),
+        actor: actor.clone(),
+        action: action.to_owned(),
+        subject: sku.to_owned(),
+        reason,
+        outcome: None,
+    }
 }

@@ -62,7 +62,9 @@ async fn decide_and_commit(app: &App, user: &User, ordered: Ordered, request: Op
         }
         let products = catalogue::products(app).await?;
         let terms = terms(app).await?;
-        let context = app.context(placed_by.clone(), change_id);
+        let mut context = app.context(placed_by.clone(), change_id);
+        // A program that orders for its people tells them itself.
+        context.routing.order_received &= user.notifications.order_received && placed_by == Actor::customer(user.id);
         let decided = match &cart {
             Some(cart) if cart.lines.is_empty() => Err(Refusal::CartEmpty),
             _ => ordermill_core::order::place::place(&wanted, customer(user), &terms, |id| products.get(id), context),

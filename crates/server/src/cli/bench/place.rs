@@ -118,7 +118,7 @@ async fn measure(flags: &Flags, folder: &TemporaryFolder, url: String, output: &
     let task = Task { url, folder: folder.0.clone(), world: world.clone(), is_draining };
     let server = Server::start(&task).await?;
     output.note(&format!(
-        "server: process {} in {}, workers {}, no rate limits on what is asked\n\
+        "server: process {} in {}, workers {}, no rate limits on what is asked, no mail per order ([mail] order_received)\n\
          load: this process, {} threads, {} connections, {} s after {} s",
         server.pid(),
         folder.0.display(),

@@ -6,7 +6,7 @@ use crate::app::{App, Fault};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use ordermill_core::account::{Role, Session, User};
+use ordermill_core::account::{Notifications, Role, Session, User};
 use ordermill_core::catalogue::{Product, ProductKind};
 use ordermill_core::change::{Cause, Change, Row, StockKey, StockMove};
 use ordermill_core::contact::{Email, Phone};
@@ -92,6 +92,7 @@ impl World {
                 phone: Phone::parse(&format!("+8490{number:07}")),
                 locale: Locale::Vi,
                 fcm_token: None,
+                notifications: Notifications::default(),
                 generation: 0,
                 is_dev: false,
                 created_at: now,

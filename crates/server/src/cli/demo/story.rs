@@ -1,7 +1,7 @@
 //! The story itself, step by step. Every step says what it shows and fails if it does not see it.
 
 use super::shop::{Answer, Shop, failed, until};
-use crate::app::jobs;
+use crate::app::jobs::{self, By};
 use crate::cli::boot::Node;
 use crate::cli::fsck;
 use crate::cli::orders::timeline;
@@ -158,7 +158,8 @@ impl Teller<'_> {
         if let Some(person) = Email::parse(UNLUCKY) {
             self.catcher.script(Scripted::To(person), Behaviour::Ok);
         }
-        let redriven = jobs::redrive(app, &dead.key, &Actor::operator("demo"), "the mail server takes mail again").await;
+        let actor = Actor::operator("demo");
+        let redriven = jobs::redrive(app, &dead.key, By::new(&actor, "the mail server takes mail again")).await;
         redriven.map_err(|fault| failed(fault.to_string()))?;
         let to = order.text("/customer/email");
         let mail = until("the redriven mail", || async { Ok(self.catcher.list().into_iter().find(|mail| mail.to == to)) }).await?;

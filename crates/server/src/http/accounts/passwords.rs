@@ -1,15 +1,16 @@
 //! Signing out, and a new password for somebody who forgot the old one.
 
 use super::parse_email;
-use crate::app::accounts;
+use crate::app::accounts::{self, LoggedOut};
 use crate::http::Shared;
-use crate::http::access::bearer;
 use crate::http::body::{Json, MaybeJson};
-use crate::http::identity::SignedIn;
+use crate::http::idempotency::{Repeatable, answered};
+use crate::http::identity::Token;
 use crate::http::problem::Problem;
 use axum::Json as Answer;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -20,17 +21,30 @@ pub(in crate::http) struct Nothing {}
 
 /// Sign out
 ///
-/// Ends the session of the token that the request carries.
+/// Ends the session of the token that the request carries. With an Idempotency-Key, a copy hears the same although the
+/// token is worthless by then.
 #[utoipa::path(post, path = "/api/users/logout", tag = "accounts", responses((status = 204, description = "The token is worthless now.")))]
 pub(in crate::http) async fn logout(
     State(shared): State<Shared>,
-    headers: HeaderMap,
-    _who: SignedIn,
-    _body: MaybeJson<Nothing>,
-) -> Result<StatusCode, Problem> {
-    let token = bearer(&headers).ok_or_else(Problem::unauthenticated)?;
-    accounts::logout(&shared.app, token).await?;
-    Ok(StatusCode::NO_CONTENT)
+    repeatable: Repeatable,
+    Token(token): Token,
+    body: Result<MaybeJson<Nothing>, Problem>,
+) -> Result<Response, Problem> {
+    let session = accounts::session(&shared.app, &token).await?;
+    let body = match (body, &session) {
+        (Ok(body), _) => body,
+        // Who asks comes before what is asked.
+        (Err(_), None) => return Err(Problem::unauthenticated()),
+        (Err(problem), Some(_)) => return Err(problem),
+    };
+    let MaybeJson { value: Nothing {}, raw } = body;
+    let request = repeatable.request_key(&raw);
+    let ended = match session {
+        Some(session) => Some(accounts::logout(&shared.app, &session, request).await?),
+        None => accounts::logged_out_before(&shared.app, request).await?,
+    };
+    let LoggedOut { is_replay } = ended.ok_or_else(Problem::unauthenticated)?;
+    Ok(answered(StatusCode::NO_CONTENT.into_response(), is_replay))
 }
 
 /// Who forgot the password.

@@ -1,6 +1,7 @@
 //! `fsck` over HTTP: a stream of JSON lines, progress first, the report last.
 
 use crate::http::Shared;
+use crate::http::idempotency::Repeatable;
 use crate::http::identity::Operator;
 use crate::http::problem::Problem;
 use axum::body::Body;
@@ -15,10 +16,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Check every invariant on the store as it is
+///
+/// Makes nothing, so a copy of the request simply checks again.
 #[utoipa::path(post, path = "/api/admin/fsck", tag = "operators",
     responses((status = 200, description = "JSON lines: `progress` again and again, then one `report` or `error`.",
         body = String, content_type = "application/x-ndjson")))]
-pub(super) async fn fsck(State(shared): State<Shared>, _operator: Operator) -> Result<Response, Problem> {
+pub(super) async fn fsck(State(shared): State<Shared>, _repeatable: Repeatable, _operator: Operator) -> Result<Response, Problem> {
     let (lines, receiver) = mpsc::unbounded_channel::<Value>();
     let store = Arc::clone(&shared.app.store);
     tokio::spawn(async move {

@@ -3,8 +3,9 @@
 use super::queues::{FailureBody, history, payload};
 use super::{ReasonRequest, checked_reason};
 use crate::app::Fault;
-use crate::app::jobs::{self, Group, GroupQuery};
+use crate::app::jobs::{self, Acted, By, Group, GroupQuery};
 use crate::http::body::Json;
+use crate::http::idempotency::{Repeatable, answered};
 use crate::http::identity::Operator;
 use crate::http::list::{LIMIT_MAX, Query, page_limit};
 use crate::http::openapi::List;
@@ -13,6 +14,7 @@ use crate::http::text::checked_text;
 use crate::http::{Shared, time_text};
 use axum::Json as Answer;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use ordermill_core::job::{DeadLetter, JobKey};
 use ordermill_store::DeadLetterQuery;
 use serde::{Deserialize, Serialize};
@@ -142,16 +144,36 @@ pub(super) struct RedrivenMany {
     next_cursor: Option<String>,
 }
 
+/// What somebody did to a dead letter.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DeadLetterAct)]
+pub(super) struct ActBody {
+    /// `queue:group:number`.
+    key: String,
+    #[schema(format = DateTime)]
+    at: String,
+    /// Who, such as `staff:` and an account's id.
+    actor: String,
+    reason: String,
+}
+
+/// A dead letter that was put right and is being tried again.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Edited {
+    redriven: DeadLetterBody,
+}
+
 /// A dead letter that is being tried again.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Redriven {
-    redriven: DeadLetterBody,
+    redriven: ActBody,
 }
 
 /// A dead letter that was thrown away.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Discarded {
-    discarded: DeadLetterBody,
+    discarded: ActBody,
 }
 
 /// Dead letters, latest death first
@@ -201,17 +223,18 @@ pub(super) async fn show(
 /// It stays about the same order or event, so what was done is not done again.
 #[utoipa::path(put, path = "/api/admin/dead-letters/{key}", tag = "operators", request_body = EditDeadLetterRequest,
     params(("key" = String, Path, description = "queue:group:number")),
-    responses((status = 200, description = "It is queued under its old identity.", body = Redriven)))]
+    responses((status = 200, description = "It is queued under its old identity.", body = Edited)))]
 pub(super) async fn edit(
     State(shared): State<Shared>,
     operator: Operator,
     Path(key): Path<String>,
     body: Json<EditDeadLetterRequest>,
-) -> Result<Answer<Redriven>, Problem> {
+) -> Result<Answer<Edited>, Problem> {
     let EditDeadLetterRequest { payload, reason } = body.value;
-    let reason = checked_reason(&reason)?;
-    let edited = jobs::edit(&shared.app, &parse_key(&key)?, &payload.to_string(), &operator.actor(), reason).await?;
-    Ok(Answer(Redriven { redriven: DeadLetterBody::of(&edited) }))
+    let (actor, reason) = (operator.actor(), checked_reason(&reason)?);
+    let by = By::new(&actor, &reason);
+    let edited = jobs::edit(&shared.app, &parse_key(&key)?, &payload.to_string(), by).await?;
+    Ok(Answer(Edited { redriven: DeadLetterBody::of(&edited) }))
 }
 
 /// Try a dead letter again
@@ -220,12 +243,16 @@ pub(super) async fn edit(
     responses((status = 200, description = "It is queued under its old identity.", body = Redriven)))]
 pub(super) async fn redrive(
     State(shared): State<Shared>,
+    repeatable: Repeatable,
     operator: Operator,
     Path(key): Path<String>,
     body: Json<ReasonRequest>,
-) -> Result<Answer<Redriven>, Problem> {
-    let dead = jobs::redrive(&shared.app, &parse_key(&key)?, &operator.actor(), body.value.checked()?).await?;
-    Ok(Answer(Redriven { redriven: DeadLetterBody::of(&dead) }))
+) -> Result<Response, Problem> {
+    let (actor, reason) = (operator.actor(), body.value.checked()?);
+    let by = By { actor: &actor, reason: &reason, request: repeatable.request_key(&body.raw) };
+    let acted = jobs::redrive(&shared.app, &parse_key(&key)?, by).await?;
+    let redriven = Redriven { redriven: ActBody::of(&acted) };
+    Ok(answered(Answer(redriven).into_response(), acted.is_replay))
 }
 
 /// Try many dead letters again
@@ -235,14 +262,18 @@ pub(super) async fn redrive(
     responses((status = 200, description = "How many.", body = RedrivenMany)))]
 pub(super) async fn redrive_many(
     State(shared): State<Shared>,
+    repeatable: Repeatable,
     operator: Operator,
     body: Json<RedriveManyRequest>,
-) -> Result<Answer<RedrivenMany>, Problem> {
-    let RedriveManyRequest { queue, q, limit, cursor, reason } = body.value;
+) -> Result<Response, Problem> {
+    let Json { value: RedriveManyRequest { queue, q, limit, cursor, reason }, raw } = body;
     let limit = page_limit(Some(limit.unwrap_or(LIMIT_MAX)))?;
     let wanted = DeadLetterQuery { queue, text: search_text(q.as_deref())?, cursor, limit, key: None };
-    let done = jobs::redrive_page(&shared.app, &wanted, &operator.actor(), checked_reason(&reason)?).await?;
-    Ok(Answer(RedrivenMany { redriven: done.redriven, gone: done.gone, next_cursor: done.cursor }))
+    let (actor, reason) = (operator.actor(), checked_reason(&reason)?);
+    let by = By { actor: &actor, reason: &reason, request: repeatable.request_key(&raw) };
+    let done = jobs::redrive_page(&shared.app, &wanted, by).await?;
+    let many = RedrivenMany { redriven: done.redriven, gone: done.gone, next_cursor: done.cursor };
+    Ok(answered(Answer(many).into_response(), done.is_replay))
 }
 
 /// Throw a dead letter away
@@ -250,15 +281,19 @@ pub(super) async fn redrive_many(
 /// What it was to see to is left to people: a received event is quarantined, a mail that may have gone out is under review.
 #[utoipa::path(post, path = "/api/admin/dead-letters/{key}/discard", tag = "operators", request_body = ReasonRequest,
     params(("key" = String, Path, description = "queue:group:number")),
-    responses((status = 200, description = "As it was.", body = Discarded)))]
+    responses((status = 200, description = "It is gone.", body = Discarded)))]
 pub(super) async fn discard(
     State(shared): State<Shared>,
+    repeatable: Repeatable,
     operator: Operator,
     Path(key): Path<String>,
     body: Json<ReasonRequest>,
-) -> Result<Answer<Discarded>, Problem> {
-    let dead = jobs::discard(&shared.app, &parse_key(&key)?, &operator.actor(), body.value.checked()?).await?;
-    Ok(Answer(Discarded { discarded: DeadLetterBody::of(&dead) }))
+) -> Result<Response, Problem> {
+    let (actor, reason) = (operator.actor(), body.value.checked()?);
+    let by = By { actor: &actor, reason: &reason, request: repeatable.request_key(&body.raw) };
+    let acted = jobs::discard(&shared.app, &parse_key(&key)?, by).await?;
+    let discarded = Discarded { discarded: ActBody::of(&acted) };
+    Ok(answered(Answer(discarded).into_response(), acted.is_replay))
 }
 
 fn parse_key(text: &str) -> Result<JobKey, Problem> {
@@ -269,6 +304,13 @@ fn parse_key(text: &str) -> Result<JobKey, Problem> {
 fn search_text(text: Option<&str>) -> Result<Option<String>, Problem> {
     let text = text.map(|text| checked_text("q", text, SEARCH_MAX)).transpose()?;
     Ok(text.filter(|text| !text.is_empty()))
+}
+
+impl ActBody {
+    fn of(acted: &Acted) -> Self {
+        let entry = &acted.entry;
+        Self { key: entry.subject.clone(), at: time_text(entry.at), actor: entry.actor.as_str().to_owned(), reason: entry.reason.clone() }
+    }
 }
 
 impl GroupBody {

@@ -74,7 +74,6 @@ pub(super) struct CreatedBody {
 
 /// Make an API key
 #[utoipa::path(post, path = "/api/admin/api-keys", tag = "operators", request_body = CreateRequest,
-    params(("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first.")),
     responses((status = 201, description = "The key.", body = CreatedBody)))]
 pub(super) async fn create(
     State(shared): State<Shared>,

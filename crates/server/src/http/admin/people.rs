@@ -4,7 +4,7 @@ use super::ReasonRequest;
 use crate::app::Fault;
 use crate::app::accounts::Registration;
 use crate::app::accounts::people::{self, Made, NewPassword};
-use crate::http::accounts::{UserBody, parse_email};
+use crate::http::accounts::{UserBody, parse_email, parse_name};
 use crate::http::body::Json;
 use crate::http::idempotency::{Repeatable, answered};
 use crate::http::identity::Operator;
@@ -38,6 +38,7 @@ pub(super) struct CreateRequest {
     password: String,
     #[schema(schema_with = vocabulary::role)]
     role: String,
+    #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
 }
 
@@ -50,7 +51,6 @@ pub(super) struct Created {
 
 /// Make an account
 #[utoipa::path(post, path = "/api/admin/users", tag = "operators", request_body = CreateRequest,
-    params(("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first.")),
     responses((status = 201, description = "The account.", body = Created)))]
 pub(super) async fn create(
     State(shared): State<Shared>,
@@ -63,12 +63,13 @@ pub(super) async fn create(
         email: parse_email(&request.email)?,
         password: request.password,
         role: parse_role(&request.role)?,
-        name: request.name,
+        name: request.name.as_deref().map(parse_name).transpose()?,
         phone: None,
         locale: Locale::default(),
         is_dev: false,
     };
-    let Made { user, is_replay } = people::create(&shared.app, registration, &operator.actor(), repeatable.request_key(&raw)).await?;
+    let request = repeatable.secret_request_key(&shared.app.config.server.secret_keys(), &raw)?;
+    let Made { user, is_replay } = people::create(&shared.app, registration, &operator.actor(), request).await?;
     Ok(answered((StatusCode::CREATED, Answer(Created { user: UserBody::of(&user) })).into_response(), is_replay))
 }
 
@@ -132,7 +133,7 @@ pub(super) async fn set_role(
 ) -> Result<Answer<UserBody>, Problem> {
     let SetRoleRequest { role, reason } = body.value;
     let (role, reason) = (parse_role(&role)?, ReasonRequest { reason });
-    let user = people::set_role(&shared.app, parse_id(&id)?, role, &operator.actor(), reason.checked()?).await?;
+    let user = people::set_role(&shared.app, parse_id(&id)?, role, &operator.actor(), &reason.checked()?).await?;
     Ok(Answer(UserBody::of(&user)))
 }
 
@@ -150,8 +151,7 @@ pub(super) struct SetPasswordRequest {
 ///
 /// Every session of the account ends; on other nodes within five seconds.
 #[utoipa::path(post, path = "/api/admin/users/{id}/password", tag = "operators", request_body = SetPasswordRequest,
-    params(("id" = String, Path, description = "The account's id."),
-        ("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first.")),
+    params(("id" = String, Path, description = "The account's id.")),
     responses((status = 200, description = "The account.", body = UserBody)))]
 pub(super) async fn set_password(
     State(shared): State<Shared>,
@@ -161,9 +161,10 @@ pub(super) async fn set_password(
     body: Json<SetPasswordRequest>,
 ) -> Result<Response, Problem> {
     let Json { value: SetPasswordRequest { password, reason }, raw } = body;
-    let (reason, actor) = (ReasonRequest { reason }, operator.actor());
-    let new = NewPassword { password, actor: &actor, reason: reason.checked()? };
-    let Made { user, is_replay } = people::set_password(&shared.app, parse_id(&id)?, new, repeatable.request_key(&raw)).await?;
+    let (reason, actor) = (ReasonRequest { reason }.checked()?, operator.actor());
+    let new = NewPassword { password, actor: &actor, reason: &reason };
+    let request = repeatable.secret_request_key(&shared.app.config.server.secret_keys(), &raw)?;
+    let Made { user, is_replay } = people::set_password(&shared.app, parse_id(&id)?, new, request).await?;
     Ok(answered(Answer(UserBody::of(&user)).into_response(), is_replay))
 }
 
@@ -200,7 +201,7 @@ pub(super) async fn audit(
 
 impl AuditBody {
     fn of(entry: AuditEntry) -> Self {
-        let AuditEntry { id, at, actor, action, subject, reason } = entry;
+        let AuditEntry { id, at, actor, action, subject, reason, outcome: _ } = entry;
         Self { id: id.to_string(), at: time_text(at), actor: actor.as_str().to_owned(), action, subject, reason }
     }
 }

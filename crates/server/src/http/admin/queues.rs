@@ -1,8 +1,10 @@
 //! Queues and jobs.
 
 use super::ReasonRequest;
-use crate::app::{Fault, jobs};
+use crate::app::Fault;
+use crate::app::jobs::{self, By};
 use crate::http::body::Json;
+use crate::http::idempotency::{Repeatable, answered};
 use crate::http::identity::Operator;
 use crate::http::list::{Query, page_limit};
 use crate::http::openapi::List;
@@ -10,6 +12,7 @@ use crate::http::problem::Problem;
 use crate::http::{Shared, time_text};
 use axum::Json as Answer;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use ordermill_core::job::Failure;
 use ordermill_store::{JobInfo, JobQuery, QueueInfo};
 use serde::{Deserialize, Serialize};
@@ -107,11 +110,14 @@ pub(super) async fn jobs(
     responses((status = 200, description = "The queue as it is now.", body = QueueBody)))]
 pub(super) async fn pause(
     State(shared): State<Shared>,
+    repeatable: Repeatable,
     operator: Operator,
     Path(queue): Path<String>,
     body: Json<ReasonRequest>,
-) -> Result<Answer<QueueBody>, Problem> {
-    set_paused(&shared, &queue, true, &operator, &body.value).await
+) -> Result<Response, Problem> {
+    let (actor, reason) = (operator.actor(), body.value.checked()?);
+    let by = By { actor: &actor, reason: &reason, request: repeatable.request_key(&body.raw) };
+    set_paused(&shared, &queue, true, by).await
 }
 
 /// Let a queue's jobs be claimed again
@@ -122,22 +128,19 @@ pub(super) async fn pause(
     responses((status = 200, description = "The queue as it is now.", body = QueueBody)))]
 pub(super) async fn resume(
     State(shared): State<Shared>,
+    repeatable: Repeatable,
     operator: Operator,
     Path(queue): Path<String>,
     body: Json<ReasonRequest>,
-) -> Result<Answer<QueueBody>, Problem> {
-    set_paused(&shared, &queue, false, &operator, &body.value).await
+) -> Result<Response, Problem> {
+    let (actor, reason) = (operator.actor(), body.value.checked()?);
+    let by = By { actor: &actor, reason: &reason, request: repeatable.request_key(&body.raw) };
+    set_paused(&shared, &queue, false, by).await
 }
 
-async fn set_paused(
-    shared: &Shared,
-    queue: &str,
-    is_paused: bool,
-    operator: &Operator,
-    request: &ReasonRequest,
-) -> Result<Answer<QueueBody>, Problem> {
-    let info = jobs::set_paused(&shared.app, queue, is_paused, &operator.actor(), request.checked()?).await?;
-    Ok(Answer(QueueBody::of(info)))
+async fn set_paused(shared: &Shared, queue: &str, is_paused: bool, by: By<'_>) -> Result<Response, Problem> {
+    let paused = jobs::set_paused(&shared.app, queue, is_paused, by).await?;
+    Ok(answered(Answer(QueueBody::of(paused.queue)).into_response(), paused.is_replay))
 }
 
 impl QueueBody {

@@ -87,8 +87,7 @@ fn parse_provider(text: &str) -> Result<Provider, Problem> {
 
 /// Handle a received event again
 #[utoipa::path(post, path = "/api/admin/inbox/{provider}/{event}/replay", tag = "operators", request_body = ReasonRequest,
-    params(("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first."),
-        ("provider" = String, Path, description = "Whose it is."), ("event" = String, Path, description = "The provider's id of it.")),
+    params(("provider" = String, Path, description = "Whose it is."), ("event" = String, Path, description = "The provider's id of it.")),
     responses((status = 200, description = "The event, queued to be handled.", body = EventBody)))]
 pub(super) async fn replay(
     State(shared): State<Shared>,
@@ -98,7 +97,8 @@ pub(super) async fn replay(
     body: Json<ReasonRequest>,
 ) -> Result<Response, Problem> {
     let Json { value: reason, raw } = body;
-    let asked = Replay { provider: parse_provider(&provider)?, event_id: &event, actor: &operator.actor(), reason: reason.checked()? };
+    let (actor, reason) = (operator.actor(), reason.checked()?);
+    let asked = Replay { provider: parse_provider(&provider)?, event_id: &event, actor: &actor, reason: &reason };
     let (entry, is_replay) = inbox::replay(&shared.app, &asked, repeatable.request_key(&raw)).await?;
     Ok(answered(Answer(EventBody::of(&entry)).into_response(), is_replay))
 }

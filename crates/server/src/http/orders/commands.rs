@@ -88,8 +88,7 @@ pub(in crate::http) async fn set_status(
 /// Customers while nothing is paid; staff until it is shipped. Money on it is given back first.
 #[utoipa::path(post, path = "/api/orders/{order}/cancel", tag = "orders", request_body = Option<CancelRequest>,
     params(("order" = String, Path, description = "Its id or code."),
-        ("if-match" = Option<String>, Header, description = "The `ETag` that the client has seen."),
-        ("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first.")),
+        ("if-match" = Option<String>, Header, description = "The `ETag` that the client has seen.")),
     responses((status = 200, description = "The order as it is now.", body = OrderBody)))]
 pub(in crate::http) async fn cancel(
     State(shared): State<Shared>,

@@ -83,7 +83,6 @@ pub(in crate::http) struct AdjustStockRequest {
 
 /// Add a product
 #[utoipa::path(post, path = "/api/products", tag = "catalogue", request_body = CreateProductRequest,
-    params(("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first.")),
     responses((status = 201, description = "The product.", body = ProductBody)))]
 pub(in crate::http) async fn create(
     State(shared): State<Shared>,
@@ -138,8 +137,7 @@ pub(in crate::http) async fn change(
 
 /// Count a product's stock up or down
 #[utoipa::path(post, path = "/api/products/{id}/stock", tag = "catalogue", request_body = AdjustStockRequest,
-    params(("id" = String, Path, description = "The product's id."),
-        ("idempotency-key" = Option<String>, Header, description = "8 to 255 visible ASCII characters: a copy is answered like the first.")),
+    params(("id" = String, Path, description = "The product's id.")),
     responses((status = 200, description = "The product as it is now.", body = ProductBody)))]
 pub(in crate::http) async fn adjust_stock(
     State(shared): State<Shared>,

@@ -6,11 +6,23 @@ use minijinja::{Value, context};
 use ordermill_core::account::RESET_TOKEN_TTL_MS;
 use ordermill_core::locale::Locale;
 use ordermill_core::money::{Currency, Money, format_money};
-use ordermill_core::order::Order;
+use ordermill_core::order::{Order, OrderStatus, PaymentMethod};
+use ordermill_core::time::Timestamp;
 
-/// The values of the mail `order_paid`.
+/// The account that customers transfer to.
+#[derive(Debug, Clone, Copy)]
+pub struct BankAccount<'a> {
+    /// The bank's number (six digits).
+    pub bank: Option<&'a str>,
+    /// The account's number.
+    pub number: Option<&'a str>,
+    /// Whose account it is.
+    pub holder: Option<&'a str>,
+}
+
+/// The values of the mails `order_received` and `order_paid`.
 #[derive(Debug)]
-pub(super) struct OrderPaid {
+pub(super) struct OrderView {
     lang: &'static str,
     public_url: String,
     customer_name: Option<String>,
@@ -20,8 +32,21 @@ pub(super) struct OrderPaid {
     discount: Option<String>,
     shipping: Option<String>,
     total: String,
-    paid: String,
+    paid: Option<String>,
     credit: Option<String>,
+    payment: &'static str,
+    transfer: Option<Transfer>,
+}
+
+/// What is still to be transferred, and where to.
+#[derive(Debug)]
+struct Transfer {
+    amount: String,
+    until: Option<String>,
+    bank: Option<String>,
+    number: String,
+    holder: Option<String>,
+    content: String,
 }
 
 #[derive(Debug)]
@@ -33,7 +58,7 @@ struct Line {
     total: String,
 }
 
-impl OrderPaid {
+impl OrderView {
     /// What the mail about this order shows.
     pub(super) fn of(order: &Order, locale: Locale, public_url: &str) -> Self {
         let amount = |amount: i64| format_money(Money::new(amount, order.currency), locale);
@@ -56,9 +81,18 @@ impl OrderPaid {
             discount: if_any(order.discount_amount.saturating_neg()),
             shipping: if_any(order.shipping_amount),
             total: amount(order.total_amount),
-            paid: amount(summary.received_amount),
+            paid: Some(amount(summary.received_amount)),
             credit: if_any(summary.credit_amount),
+            payment: order.payment.method.name(),
+            transfer: None,
         }
+    }
+
+    /// What the mail shows that tells of the order itself.
+    pub(super) fn received(order: &Order, account: BankAccount<'_>, locale: Locale, public_url: &str) -> Self {
+        let has_money = order.summary().received_amount > 0;
+        let view = Self::of(order, locale, public_url);
+        Self { paid: view.paid.filter(|_| has_money), transfer: Transfer::of(order, account, locale), ..view }
     }
 
     /// Made-up values to try a template with: everything present, then as little as there can be.
@@ -76,8 +110,10 @@ impl OrderPaid {
             discount: None,
             shipping: None,
             total: amount(50_000),
-            paid: amount(50_000),
+            paid: Some(amount(50_000)),
             credit: None,
+            payment: PaymentMethod::Stripe.name(),
+            transfer: None,
         };
         let full = Self {
             customer_name: Some("Sample".to_owned()),
@@ -87,6 +123,21 @@ impl OrderPaid {
             ..sample(vec![line(), line()])
         };
         [full, sample(vec![line()])]
+    }
+
+    /// The same for the mail that tells of the order itself: to be transferred, by card, in cash.
+    pub(super) fn samples_received(locale: Locale) -> [Self; 4] {
+        let text = || "Sample".to_owned();
+        let bare = || Transfer { amount: text(), until: None, bank: None, number: text(), holder: None, content: text() };
+        let full = Transfer { until: Some(text()), bank: Some(text()), holder: Some(text()), ..bare() };
+        let ([one, two], [three, four]) = (Self::samples(locale), Self::samples(locale));
+        let (transfer, cash) = (PaymentMethod::BankTransfer.name(), PaymentMethod::Cod.name());
+        [
+            Self { payment: transfer, transfer: Some(full), ..one },
+            Self { payment: transfer, transfer: Some(bare()), paid: None, ..two },
+            Self { payment: cash, paid: None, ..three },
+            Self { paid: None, ..four },
+        ]
     }
 
     /// The same as the template engine takes it.
@@ -107,9 +158,50 @@ impl OrderPaid {
                 total => &self.total,
                 paid => &self.paid,
                 credit => &self.credit,
+                payment => self.payment,
             },
+            transfer => self.transfer.as_ref().map(Transfer::value),
         }
     }
+}
+
+impl Transfer {
+    /// Nothing when nothing is to be transferred (any more), or nobody says where to.
+    fn of(order: &Order, account: BankAccount<'_>, locale: Locale) -> Option<Self> {
+        let due = order.total_amount.saturating_sub(order.summary().received_amount);
+        if order.payment.method != PaymentMethod::BankTransfer || order.status != OrderStatus::Pending || due <= 0 {
+            return None;
+        }
+        Some(Self {
+            amount: format_money(Money::new(due, order.currency), locale),
+            until: order.expires_at.and_then(|time| until(time, locale)),
+            bank: account.bank.map(display_text),
+            number: display_text(account.number?),
+            holder: account.holder.map(display_text),
+            content: display_text(&order.code),
+        })
+    }
+
+    fn value(&self) -> Value {
+        context! {
+            amount => &self.amount,
+            until => &self.until,
+            bank => &self.bank,
+            number => &self.number,
+            holder => &self.holder,
+            content => &self.content,
+        }
+    }
+}
+
+/// A time as people of that language write it, with its zone: we do not know theirs.
+fn until(time: Timestamp, locale: Locale) -> Option<String> {
+    let format = match locale {
+        Locale::Vi => "%H:%M %d/%m/%Y (UTC)",
+        Locale::En => "%-d %B %Y, %H:%M (UTC)",
+    };
+    let time = jiff::Timestamp::from_second(time.unix_s()).ok()?;
+    jiff::fmt::strtime::format(format, time).ok()
 }
 
 /// The values of the mail `password_reset`.

@@ -51,7 +51,7 @@ impl People {
 /// What the table says must come back, as far as access goes.
 fn expected(access: Access, shows: Shows) -> Option<StatusCode> {
     match (access, shows) {
-        (Access::Public | Access::Signature, _) | (Access::Account | Access::AccountOrKey(_), Shows::Session(_)) => None,
+        (Access::Public | Access::Signature, _) | (Access::Account | Access::Token | Access::AccountOrKey(_), Shows::Session(_)) => None,
         (Access::Key(needed) | Access::AccountOrKey(needed) | Access::StaffOrKey(needed), Shows::Key(scope)) => {
             (scope != needed).then_some(StatusCode::FORBIDDEN)
         }

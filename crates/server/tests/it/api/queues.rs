@@ -21,7 +21,7 @@ on_both_stores! {
 }
 
 /// Paid orders whose mails were refused for good.
-async fn dead_mails(app: &TestApp, count: usize) -> Vec<Answer> {
+pub(super) async fn dead_mails(app: &TestApp, count: usize) -> Vec<Answer> {
     let cup = app.product("CUP", 25_000, 99).await;
     let token = app.customer("an@example.com").await;
     app.catcher.script(Scripted::Others, Behaviour::Refuse(550));
@@ -36,7 +36,7 @@ async fn dead_mails(app: &TestApp, count: usize) -> Vec<Answer> {
     orders
 }
 
-async fn dead(app: &TestApp) -> Vec<String> {
+pub(super) async fn dead(app: &TestApp) -> Vec<String> {
     let query = ordermill_store::DeadLetterQuery { limit: 100, ..Default::default() };
     let page = app.app.store.dead_letters(&query).await.expect("the store answers");
     page.rows.iter().map(|dead| dead.key.to_string()).collect()

@@ -9,6 +9,8 @@ use ordermill_core::digest::Digest;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 on_both_stores! {
     logging_out_ends_this_session_at_once_and_no_other;
@@ -20,6 +22,9 @@ on_both_stores! {
     a_success_forgets_the_failures;
     of_fifty_guesses_at_once_ten_are_answered;
     one_client_address_may_only_try_so_often;
+    an_unknown_address_costs_as_much_as_a_wrong_password;
+    ten_thousand_tries_at_one_account_cost_ten;
+    ten_thousand_tries_from_one_client_cost_what_its_limit_says;
 }
 
 const NEW_PASSWORD: &str = "another horse, another battery";
@@ -209,4 +214,67 @@ async fn one_client_address_may_only_try_so_often(backend: Backend) {
     let forged = ask("198.51.100.2, 198.51.100.1", "c@example.com").await;
     forged.assert_problem(429, "too_many_attempts");
     assert_eq!(app.log_in("a@example.com", PASSWORD).await.status, 401, "other routes have limits of their own");
+}
+
+/// F61: the answer is the same, and so is the work; the times are for people to look at.
+async fn an_unknown_address_costs_as_much_as_a_wrong_password(backend: Backend) {
+    const ACCOUNTS: usize = 6;
+    let app = TestApp::start(backend).await;
+    for number in 0..ACCOUNTS {
+        app.customer(&format!("known{number}@example.com")).await;
+    }
+    let mut times: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
+    for round in 0..ACCOUNTS * 4 {
+        for who in ["known", "unknown", "no address "] {
+            let email = format!("{who}{}@example.com", round % ACCOUNTS);
+            let (before, began) = (app.app.passwords.hashed(), Instant::now());
+            let answer = app.log_in(&email, "wrong password").await;
+            times.entry(who).or_default().push(began.elapsed());
+            answer.assert_problem(401, "invalid_credentials");
+            assert_eq!(app.app.passwords.hashed() - before, 1, "{email}: one hash, whoever it is");
+        }
+    }
+    for (who, mut times) in times {
+        times.sort_unstable();
+        println!("a wrong password for {who}: median {:?} of {}", times[times.len() / 2], times.len());
+    }
+}
+
+/// How often a crowd of tries got each status.
+async fn crowd(app: &TestApp, email: impl Fn(usize) -> String) -> BTreeMap<u16, usize> {
+    const TRIES: usize = 10_000;
+    const AT_ONCE: usize = 50;
+    let mut statuses = BTreeMap::new();
+    for first in (0..TRIES).step_by(AT_ONCE) {
+        let emails: Vec<String> = (first..first + AT_ONCE).map(&email).collect();
+        for answer in join_all(emails.iter().map(|email| app.log_in(email, "wrong password"))).await {
+            *statuses.entry(answer.status).or_default() += 1;
+        }
+    }
+    statuses
+}
+
+async fn ten_thousand_tries_at_one_account_cost_ten(backend: Backend) {
+    let app = TestApp::start(backend).await;
+    app.customer("an@example.com").await;
+    for _ in 0..LOGIN_FAILURES_MAX {
+        app.log_in("an@example.com", "wrong password").await.assert_problem(401, "invalid_credentials");
+    }
+    let before = app.app.passwords.hashed();
+    assert_eq!(crowd(&app, |_| "an@example.com".to_owned()).await, BTreeMap::from([(429, 10_000)]));
+    assert_eq!(app.app.passwords.hashed(), before, "a closed account is refused before anything is hashed");
+    app.log_in("an@example.com", PASSWORD).await.assert_problem(429, "too_many_attempts");
+}
+
+/// Every try at another address: what one client may do in a minute is all that it costs.
+async fn ten_thousand_tries_from_one_client_cost_what_its_limit_says(backend: Backend) {
+    let app = TestApp::start_set(backend, |config| config.server.login_per_minute = 30).await;
+    let statuses = crowd(&app, |number| format!("customer{number}@example.com")).await;
+    let answered = statuses.get(&401).copied().unwrap_or(0);
+    println!("of 10,000 tries at as many accounts, {answered} were answered: {statuses:?}");
+    // The limit fills up again while the crowd tries; half a minute of it, should the machine be slow, is far from thousands.
+    assert!((30..1_000).contains(&answered), "{statuses:?}");
+    assert_eq!(statuses.values().sum::<usize>(), 10_000);
+    assert_eq!(statuses.keys().copied().collect::<Vec<_>>(), [401, 429]);
+    assert_eq!(app.app.passwords.hashed(), answered as u64);
 }

@@ -124,7 +124,8 @@ async fn f20_an_intent_is_left_to_a_person_before_stripe_forgets_its_key(backend
     app.fsck().await;
 
     let actor = ordermill_core::event::Actor::operator("test");
-    ordermill::app::jobs::redrive(&app.app, &dead[0].key, &actor, "it may be young again").await.expect("it is redriven");
+    let by = ordermill::app::jobs::By::new(&actor, "it may be young again");
+    ordermill::app::jobs::redrive(&app.app, &dead[0].key, by).await.expect("it is redriven");
     app.run_jobs_until("the second death", async || !dead_letters(&app).await.is_empty()).await;
     assert!(is_left().await, "a redrive asks for nothing either");
     assert_eq!(app.stripe.journal().len(), 2);

@@ -1,16 +1,16 @@
 //! F15–F21: workers that race, sleep, die or choke.
 
 use crate::test_app::{Answer, Backend, TestApp, on_both_stores, paid_event};
+use ordermill::app::jobs::{self, By};
 use ordermill::app::{Clock, Randomness, SystemClock, SystemRandomness};
 use ordermill::mail::{Behaviour, Scripted};
 use ordermill::worker;
-use ordermill::worker::email::ORDER_PAID;
 use ordermill_core::change::{Change, Effect, EffectState, Key, MAX_ACTIONS, Row};
 use ordermill_core::contact::Email;
 use ordermill_core::digest::Digest;
 use ordermill_core::id::{ChangeId, OrderId};
 use ordermill_core::job::{CircuitMove, DeadLetter, Finish, Job, JobKey, NewJob, Outcome, Payload, Queue};
-use ordermill_core::order::intent::effect_key;
+use ordermill_core::order::intent::{ORDER_PAID_MAIL, effect_key};
 use ordermill_store::{ClaimTarget, CommitError, DeadLetterQuery, JobInfo, JobQuery, QueueInfo, Store, Stored};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -212,7 +212,7 @@ impl Seen {
 }
 
 fn mail_effect(order: &Answer, job: &JobKey) -> Digest {
-    effect_key(OrderId::parse(&order.text("/id")).expect("an id"), ORDER_PAID, &job.seq.to_string())
+    effect_key(OrderId::parse(&order.text("/id")).expect("an id"), ORDER_PAID_MAIL, &job.seq.to_string())
 }
 
 /// Tries to end an attempt that is no longer ours, together with an effect, as a handler would.
@@ -221,7 +221,7 @@ async fn end_as_zombie(app: &TestApp, order: &Answer, zombie: &Job, outcome: Out
     let effect = Effect {
         key: Digest::of(b"written by nobody"),
         order_id: OrderId::parse(&order.text("/id")).expect("an id"),
-        kind: ORDER_PAID.to_owned(),
+        kind: ORDER_PAID_MAIL.to_owned(),
         state: EffectState::Confirmed,
         reference: Some("250 queued".to_owned()),
         resends: 0,
@@ -257,7 +257,7 @@ async fn f28_two_people_redrive_one_letter_once(backend: Backend) {
     app.run_jobs_until("the death", async || !dead_letters(&app).await.is_empty()).await;
     let key = dead_letters(&app).await.remove(0).key;
     let actor = ordermill_core::event::Actor::operator("test");
-    let redrive = |reason: &'static str| ordermill::app::jobs::redrive(&app.app, &key, &actor, reason);
+    let redrive = |reason: &'static str| jobs::redrive(&app.app, &key, By::new(&actor, reason));
     let (first, second) = tokio::join!(redrive("one"), redrive("two"));
     assert!(first.is_ok() != second.is_ok(), "exactly one");
     assert_eq!(app.run_jobs().await, 1);

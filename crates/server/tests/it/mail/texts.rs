@@ -1,10 +1,10 @@
 //! What people read, as snapshots, and the reference's vectors for what stands on the wire.
 
 use super::wire::{Manners, Wire};
-use super::{FROM, mailer, message, paid_order};
+use super::{FROM, mailer, message, paid_order, placed_order};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ordermill::mail::{Mailer, Message, MessageId, Sender, Templates};
+use ordermill::mail::{BankAccount, Mailer, Message, MessageId, Sender, Templates};
 use ordermill_core::contact::{Email, HeaderSafe};
 use ordermill_core::digest::Digest;
 use ordermill_core::locale::Locale;
@@ -45,6 +45,21 @@ async fn the_mail_order_paid_in_every_language() {
         });
         settings("The HTML.").bind(|| insta::assert_snapshot!(format!("order_paid.{name}.html"), mail.html));
         settings("The headers on the wire.").bind(|| insta::assert_snapshot!(format!("order_paid.{name}.headers"), headers));
+    }
+}
+
+#[test]
+fn the_mail_order_received_in_every_language() {
+    let templates = Templates::load(None).unwrap();
+    let account = BankAccount { bank: Some("970436"), number: Some("0011001234567"), holder: Some("CONG TY VI DU") };
+    for locale in Locale::ALL {
+        let (order, _) = placed_order(locale);
+        let mail = templates.render_order_received(&order, account, locale, "https://shop.example").unwrap();
+        let name = locale.name();
+        settings("The plain text, under its subject.").bind(|| {
+            insta::assert_snapshot!(format!("order_received.{name}.txt"), format!("{}\n\n{}", mail.subject, mail.text));
+        });
+        settings("The HTML.").bind(|| insta::assert_snapshot!(format!("order_received.{name}.html"), mail.html));
     }
 }
 

@@ -4,7 +4,8 @@ use super::{clock, paid_order};
 use ordermill::app::{App, Parts, SeededRandomness};
 use ordermill::config::{Config, Mode};
 use ordermill::mail::{Catcher, CaughtMail, Templates};
-use ordermill::worker::{Handled, email};
+use ordermill::worker::Handled;
+use ordermill::worker::email::{self, OrderMail};
 use ordermill_core::change::{Change, Effect, Key, Row};
 use ordermill_core::id::OrderId;
 use ordermill_core::job::{Job, JobKey, NewJob, Outcome, Payload, Queue, RetryPolicy};
@@ -57,7 +58,7 @@ impl World {
     }
 
     pub(super) async fn effect(&self) -> Option<Effect> {
-        let key = effect_key(self.order_id, email::ORDER_PAID, &self.job.seq.to_string());
+        let key = effect_key(self.order_id, OrderMail::Paid.kind(), &self.job.seq.to_string());
         match self.store.get(&Key::Effect(key)).await.unwrap()?.row {
             Row::Effect(effect) => Some(effect),
             other => panic!("{other:?}"),
@@ -85,7 +86,7 @@ impl World {
     }
 
     pub(super) async fn handle(&self, job: &Job) -> Handled {
-        email::run(&self.app, job, self.order_id).await
+        email::run(&self.app, job, self.order_id, OrderMail::Paid).await
     }
 
     pub(super) async fn finish(&self, job: &Job, handled: Handled) -> Result<Outcome, CommitError> {
@@ -100,7 +101,7 @@ impl World {
     pub(super) async fn crash(&self) {
         let job = self.claim().await;
         let (app, order_id) = (Arc::clone(&self.app), self.order_id);
-        let died = tokio::spawn(async move { email::run(&app, &job, order_id).await }).await;
+        let died = tokio::spawn(async move { email::run(&app, &job, order_id, OrderMail::Paid).await }).await;
         assert!(died.unwrap_err().is_panic());
     }
 

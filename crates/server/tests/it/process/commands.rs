@@ -2,7 +2,8 @@
 //! exit codes are in `command_line.rs`.
 
 use super::server::{BINARY, Settings};
-use super::world::{Keeping, World};
+use super::world::{Keeping, WEBHOOK_SECRET, World};
+use ordermill::app::{Clock, SystemClock};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -60,6 +61,31 @@ async fn lists_are_for_programs_too() {
     }
     let checked = text(&world.server.run(&["config", "check"]).await.stdout);
     assert!(checked.contains("env ORDERMILL__STRIPE__API_URL") && !checked.contains("sk_test_process"), "{checked}");
+    server.stop().await;
+}
+
+/// F54: a provider's words steer no terminal, in no format; programs read them as they were.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_strangers_sent_steers_no_terminal() {
+    let world = World::new(Keeping::Sqlite).await;
+    let server = world.server.start_ready().await;
+    let kind = "payment_intent.\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}dereffus";
+    let event = json!({ "id": "evt_\u{1b}[31mred", "object": "event", "type": kind, "data": { "object": { "id": "pi_1", "object": "payment_intent" } } });
+    let body = event.to_string();
+    let signature = ordermill_core::stripe::sign(WEBHOOK_SECRET, SystemClock.now().unix_s(), body.as_bytes());
+    let sent = world.http.post(world.server.url("/api/webhook/stripe")).header("stripe-signature", signature).body(body).send().await;
+    assert_eq!(sent.expect("an answer").status(), 200);
+    for format in ["table", "csv", "json"] {
+        let listed = world.server.run(&["inbox", "list", "-o", format]).await;
+        let said = text(&listed.stdout);
+        assert!(said.contains("owned"), "{format}: {said}");
+        let steers = |character: char| character.is_control() && character != '\n' || character == '\u{202e}';
+        assert!(!said.contains(steers), "{format}: {said:?}");
+        if format == "json" {
+            let answer: Value = serde_json::from_str(&said).expect("JSON");
+            assert_eq!(answer.pointer("/data/0/type").and_then(Value::as_str), Some(kind));
+        }
+    }
     server.stop().await;
 }
 

@@ -89,6 +89,7 @@ impl Run {
         settings.set("WORKER__LEASE_MS", &LEASE_MS.to_string());
         // One mail at a time, so that one death can be to blame for one mail too many, and for no more.
         settings.set("WORKER__CONCURRENCY", "1");
+        settings.set("MAIL__ORDER_RECEIVED", "true");
         let (journal, draw) = (Arc::new(Journal::default()), Draw(SEED ^ kills_wanted() as u64));
         Self { world, settings, journal, draw, points: BTreeMap::new(), by_kill: 0, redriven: BTreeSet::new(), begun: Instant::now() }
     }

@@ -4,7 +4,7 @@
 use super::journal::{Fate, Journal, SentEvent, Told, WantedOrder};
 use ordermill::mail::{CaughtMail, MessageId, Sender};
 use ordermill::simulator::stripe::{Accepted, StripeSimulator};
-use ordermill::worker::email::{ORDER_PAID, RESENDS_MAX};
+use ordermill::worker::email::{OrderMail, RESENDS_MAX};
 use ordermill_core::change::{Effect, EffectState, Row};
 use ordermill_core::digest::Digest;
 use ordermill_core::event::EventKind;
@@ -93,6 +93,8 @@ struct Held {
     idempotency: BTreeMap<Digest, OrderId>,
     effects: BTreeMap<(OrderId, String), Vec<Effect>>,
     paid_events: BTreeMap<OrderId, usize>,
+    /// Orders whose customers hear by mail that they stand.
+    told: BTreeSet<OrderId>,
 }
 
 impl Held {
@@ -110,13 +112,22 @@ impl Held {
             }
         }
         for record in snapshot.records(Table::Events) {
-            if let Record::Event(event) = record
-                && event.kind == EventKind::OrderPaid
-            {
+            let Record::Event(event) = record else { continue };
+            if event.kind == EventKind::OrderPaid {
                 *held.paid_events.entry(event.order_id).or_default() += 1;
+            }
+            if event.kind == EventKind::OrderCreated && event.data["receivedMail"] == true {
+                held.told.insert(event.order_id);
             }
         }
         held
+    }
+
+    /// The mails that customers must have got, with their orders.
+    fn mails(&self) -> impl Iterator<Item = (&Order, OrderMail)> {
+        let received = self.orders.values().filter(|order| self.told.contains(&order.id)).map(|order| (order, OrderMail::Received));
+        let paid = self.orders.values().filter(|order| self.paid_events.contains_key(&order.id)).map(|order| (order, OrderMail::Paid));
+        received.chain(paid)
     }
 
     fn effects(&self, order: OrderId, kind: &str) -> &[Effect] {
@@ -263,7 +274,7 @@ fn judge_payment(key: &str, wanted: &WantedOrder, order: &Order, held: &Held, ve
     }
 }
 
-/// Every paid order has one mail, by its Message-ID; no other mail went out.
+/// Every order that stands and every paid one has its mail, by its Message-ID; no other mail went out.
 fn judge_mails(mails: &[CaughtMail], held: &Held, verdict: &mut Verdict) {
     let sender = Sender::parse(SENDER).expect("an address");
     let mut copies: BTreeMap<&str, usize> = BTreeMap::new();
@@ -271,16 +282,19 @@ fn judge_mails(mails: &[CaughtMail], held: &Held, verdict: &mut Verdict) {
         *copies.entry(mail.message_id.as_str()).or_default() += 1;
     }
     let mut expected = BTreeSet::new();
-    for order in held.orders.values().filter(|order| held.paid_events.contains_key(&order.id)) {
-        let effects = held.effects(order.id, ORDER_PAID);
+    for (order, mail) in held.mails() {
+        let effects = held.effects(order.id, mail.kind());
         let [effect] = effects else {
-            verdict.add(format!("lost: paid order {} has the mail effects {effects:?}", order.code));
+            let what = if mail == OrderMail::Paid { "paid" } else { "received" };
+            verdict.add(format!("lost: {what} order {} has the mail effects {effects:?}", order.code));
             continue;
         };
         let id = MessageId::of(&effect.key, &sender).to_string();
         let count = copies.get(id.as_str()).copied().unwrap_or(0);
         match effect.state {
             EffectState::Confirmed if count >= 1 => {}
+            // It was called off before its mail went out.
+            EffectState::Confirmed if effect.reference.as_deref().is_some_and(|reference| reference.starts_with("not sent: ")) => {}
             // Three attempts were killed between "about to send" and "sent".
             EffectState::NeedsReview => verdict.in_review += 1,
             state => verdict.add(format!("lost: the mail of order {} is {state:?} and arrived {count} times", order.code)),
@@ -295,7 +309,7 @@ fn judge_mails(mails: &[CaughtMail], held: &Held, verdict: &mut Verdict) {
         expected.insert(id);
     }
     for id in copies.keys().filter(|id| !expected.contains(**id)) {
-        verdict.add(format!("invented: the mail {id} belongs to no paid order"));
+        verdict.add(format!("invented: the mail {id} belongs to no order"));
     }
 }
 
@@ -308,8 +322,11 @@ fn judge_jobs(snapshot: &Snapshot, held: &Held, verdict: &mut Verdict) {
     }
     for record in snapshot.records(Table::DeadLetters) {
         let Record::DeadLetter(dead) = record else { continue };
-        let effects = OrderId::parse(&dead.key.group).map_or(&[][..], |order| held.effects(order, ORDER_PAID));
-        let is_in_review = dead.key.queue == Queue::Email.name() && effects.iter().any(|effect| effect.state == EffectState::NeedsReview);
+        let order = OrderId::parse(&dead.key.group).filter(|_| dead.key.queue == Queue::Email.name());
+        let effects = [OrderMail::Received, OrderMail::Paid]
+            .into_iter()
+            .flat_map(|mail| order.map_or(&[][..], |order| held.effects(order, mail.kind())));
+        let is_in_review = effects.into_iter().any(|effect| effect.state == EffectState::NeedsReview);
         if !is_in_review {
             verdict.add(format!("stuck: dead letter {} after {:?}", dead.key, dead.past));
         }

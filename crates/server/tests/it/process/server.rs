@@ -63,19 +63,17 @@ impl Settings {
 
     /// Starts `ordermill dev` without waiting for anything.
     pub(super) fn start(&self) -> Server {
-        self.start_as("dev")
+        self.start_as(&["dev"])
     }
 
     /// Starts `ordermill serve` and waits until it takes requests. It says nothing on standard output.
     pub(super) async fn serve_ready(&self) -> Server {
-        let mut server = self.start_as("serve");
-        server.ready().await;
-        server
+        self.start_ready_as(&["serve"]).await
     }
 
-    fn start_as(&self, mode: &str) -> Server {
+    fn start_as(&self, mode: &[&str]) -> Server {
         let listen = format!("127.0.0.1:{}", self.port);
-        let mut command = self.command(&[mode, "--listen", &listen]);
+        let mut command = self.command(&[mode, &["--listen", &listen]].concat());
         command.env("ORDERMILL__SERVER__OPS_LISTEN", format!("127.0.0.1:{}", self.ops_port));
         let log = OpenOptions::new().create(true).append(true).open(&self.log).expect("a log file");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log file")).stderr(log);
@@ -87,6 +85,13 @@ impl Settings {
     /// Starts it and waits until it takes requests.
     pub(super) async fn start_ready(&self) -> Server {
         let mut server = self.start();
+        server.ready().await;
+        server
+    }
+
+    /// Starts it in this mode, with its flags, and waits until it takes requests.
+    pub(super) async fn start_ready_as(&self, mode: &[&str]) -> Server {
+        let mut server = self.start_as(mode);
         server.ready().await;
         server
     }
