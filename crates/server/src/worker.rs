@@ -61,7 +61,7 @@ impl From<Report> for Handled {
 }
 
 /// Runs one claimed job to the end of this attempt. Every line that is logged meanwhile carries the consumer, the job, and
-/// from [`about_order`] on the order.
+/// from `about_order` on the order.
 pub async fn run_claimed(app: &App, queue: Queue, job: &Job) {
     let begun = app.now();
     run_attempt(app, queue, job).instrument(span(job)).await;

@@ -9,7 +9,7 @@ use super::{Failure, Outcome, healthcheck};
 use crate::config::Config;
 use crate::http::control::Control;
 use crate::http::operations::ops_router;
-use crate::http::serve::{ListenLimits, serve};
+use crate::http::serve::{Addresses, ListenLimits, serve};
 use crate::worker;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -90,6 +90,7 @@ pub(crate) async fn work(node: &Node, listeners: Listeners, duties: Duties, stop
     let drain = Duration::from_millis(config.server.drain_ms);
     let limits = ListenLimits {
         connections_max: config.server.connections_max,
+        addresses: Addresses::new(&config.server),
         header_timeout: Duration::from_millis(config.server.header_timeout_ms),
         drain,
     };
@@ -99,10 +100,10 @@ pub(crate) async fn work(node: &Node, listeners: Listeners, duties: Duties, stop
     // Before anybody is served: whoever sees a node that is ready can reach it by commands.
     let control = control_socket(&config).await;
     if let Some(api) = listeners.api {
-        edges.spawn(serve(api, node.router(), limits, stop_listening.clone()));
+        edges.spawn(serve(api, node.router(), limits.clone(), stop_listening.clone()));
     }
     // Whoever watches a drain must see "not ready", not "nobody there": this listener closes last.
-    let probe_limits = ListenLimits { drain: drain.min(PROBE_DRAIN), ..limits };
+    let probe_limits = ListenLimits { drain: drain.min(PROBE_DRAIN), addresses: Addresses::unlimited(), ..limits };
     let probes = tokio::spawn(serve(listeners.ops, ops_router(node.shared.clone()), probe_limits, stop_probes.clone()));
     if let Some(control) = control {
         edges.spawn(control.serve(node.router(), stop_listening.clone()));

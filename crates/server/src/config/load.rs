@@ -301,6 +301,7 @@ fn blank(mode: Mode) -> Config {
             secret_key: Vec::new(),
             trusted_proxies: Vec::new(),
             connections_max: 0,
+            connections_per_address_max: 0,
             requests_max: 0,
             webhook_requests_max: 0,
             header_timeout_ms: 0,

@@ -64,6 +64,8 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<Cidr>,
     /// Connections at once.
     pub connections_max: usize,
+    /// How many of them one client address may hold; trusted proxies are not counted.
+    pub connections_per_address_max: usize,
     /// Requests at once, webhooks not counted.
     pub requests_max: usize,
     /// Webhook requests at once: their own share, so that a rush of buyers cannot keep payments out.

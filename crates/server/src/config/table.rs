@@ -175,6 +175,13 @@ pub static SETTINGS: &[Setting] = &[
     },
     Setting {
         section: "server",
+        key: "connections_per_address_max",
+        preset: Preset::Value("1024"),
+        doc: "Connections that one client address may hold; further ones are closed. trusted_proxies are not counted.",
+        field: Field::Count(|config| &mut config.server.connections_per_address_max, 1..=CONNECTIONS_MAX),
+    },
+    Setting {
+        section: "server",
         key: "requests_max",
         preset: Preset::Value("512"),
         doc: "Requests at once, webhooks not counted; more are told to come back.",
@@ -494,6 +501,7 @@ mod tests {
                 secret_key: [],
                 trusted_proxies: [],
                 connections_max: 4096,
+                connections_per_address_max: 1024,
                 requests_max: 512,
                 webhook_requests_max: 128,
                 header_timeout_ms: 5000,

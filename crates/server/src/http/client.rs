@@ -2,7 +2,7 @@
 
 use crate::config::Cidr;
 use axum::http::HeaderMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
@@ -29,6 +29,14 @@ pub(super) fn address(peer: Peer, headers: &HeaderMap, trusted: &[Cidr]) -> IpAd
         }
     }
     client
+}
+
+/// What counts as one client: an IPv4 address, or the 64 bits of IPv6 that one customer of a network gets.
+pub(super) fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+    }
 }
 
 /// An address, alone or with the port that some proxies add.

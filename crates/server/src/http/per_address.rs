@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use quick_cache::sync::Cache;
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -51,7 +51,7 @@ impl Limits {
         let (index, (_, cost)) = self.0.routes.iter().enumerate().find(|(_, (route, _))| *route == path)?;
         // Whoever comes over the control socket has no address, and owns the machine.
         let peer = *request.extensions().get::<Peer>()?;
-        let network = network(client::address(peer, request.headers(), &self.0.trusted_proxies));
+        let network = client::network(client::address(peer, request.headers(), &self.0.trusted_proxies));
         let fresh = || Ok::<_, Infallible>(Arc::new(AtomicI64::new(i64::MIN)));
         let Ok(used_until) = self.0.used.get_or_insert_with(&(index, network), fresh);
         spend(&used_until, i64::try_from(self.0.clock.now().unix_ms()).unwrap_or(i64::MAX), *cost).err()
@@ -64,14 +64,6 @@ fn spend(used_until: &AtomicI64, now_ms: i64, cost_ms: i64) -> Result<(), i64> {
     let over = |until: i64| after(until).saturating_sub(now_ms.saturating_add(MINUTE_MS));
     let spent = used_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |until| (over(until) <= 0).then(|| after(until)));
     spent.map(|_| ()).map_err(over)
-}
-
-/// What counts as one client: an IPv4 address, or the 64 bits of IPv6 that one customer of a network gets.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-    }
 }
 
 /// Lets a request in if its address has not used up the route.
@@ -100,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_house_is_one_client() {
-        let of = |text: &str| network(text.parse().unwrap());
+        let of = |text: &str| client::network(text.parse().unwrap());
         assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2::1"));
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));

@@ -1,11 +1,15 @@
 //! Our own accept loop: a header time limit, a cap on connections that slow clients cannot keep for themselves, an end for
 //! those who take nothing of their answers, and a drain. The framework's own loop has none of these.
 
+mod addresses;
 mod stall;
+
+pub use addresses::Addresses;
 
 use super::arriving::Arriving;
 use super::client::Peer;
 use super::waiting::{Place, Waiting};
+use addresses::Held;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -15,7 +19,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use stall::Stream;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -35,11 +38,13 @@ const BUFFER_BYTES_MAX: usize = 32 * 1024;
 const PATIENCE: Duration = Duration::from_millis(2);
 
 /// How a listener treats its clients.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ListenLimits {
     /// Connections at once. A further one takes the place of the one that has waited longest for its client; when every
     /// one is being served, it waits in the kernel.
     pub connections_max: usize,
+    /// How many of them one client address may hold. A further one is closed at once.
+    pub addresses: Addresses,
     /// How long a client may take to send its headers.
     pub header_timeout: Duration,
     /// How long open requests may go on after the stop.
@@ -54,9 +59,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ListenLimits, 
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &slots, &waiting) => accepted,
+            accepted = accept(&listener, &limits.addresses, &slots, &waiting) => accepted,
         };
-        let (stream, slot) = match accepted {
+        let Admitted { stream, peer, counted } = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -70,9 +75,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ListenLimits, 
             tracing::debug!(%error, "a connection without TCP_NODELAY");
         }
         let place = Waiting::join(&waiting);
-        let connection = connect(stream, &router, &place, limits, &graceful);
+        let connection = connect(stream, peer, &router, &place, limits.header_timeout, &graceful);
         tokio::spawn(async move {
-            let _slot = slot;
+            let _counted = counted;
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended badly");
@@ -93,14 +98,13 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ListenLimits, 
 /// The connection, which says of itself when it waits for its client and when it is served.
 fn connect(
     stream: TcpStream,
+    peer: Peer,
     router: &Router,
     place: &Arc<Place>,
-    limits: ListenLimits,
+    header_timeout: Duration,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = hyper::Result<()>> + use<> {
     let (router, place) = (router.clone(), Arc::clone(place));
-    // A client that is gone already has no address any more; nobody will read its answer.
-    let peer = Peer(stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip()));
     let service = service_fn(move |request: Request<Incoming>| {
         let (router, place) = (router.clone(), Arc::clone(&place));
         async move {
@@ -113,23 +117,37 @@ fn connect(
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        .header_read_timeout(header_timeout)
         .max_buf_size(BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(Stream::new(stream)), service);
     graceful.watch(connection)
 }
 
-/// The next client and its slot. The client comes first: only when there is one must somebody give way.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>, waiting: &Waiting) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let (stream, _) = listener.accept().await?;
+/// A client that may stay, and what it takes until it goes: a slot, and one of its address's connections.
+struct Admitted {
+    stream: TcpStream,
+    peer: Peer,
+    counted: (OwnedSemaphorePermit, Held),
+}
+
+/// The next client and its slot. The client comes first: only when there is one that may stay must somebody give way.
+async fn accept(listener: &TcpListener, addresses: &Addresses, slots: &Arc<Semaphore>, waiting: &Waiting) -> io::Result<Admitted> {
+    let (stream, peer, held) = loop {
+        let (stream, address) = listener.accept().await?;
+        if let Some(held) = addresses.admit(address.ip()) {
+            break (stream, Peer(address.ip()), held);
+        }
+        tracing::debug!("a connection too many from one address");
+    };
+    let admitted = |slot| Admitted { stream, peer, counted: (slot, held) };
     if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
-        return Ok((stream, slot));
+        return Ok(admitted(slot));
     }
     loop {
         // At once: others queue behind this one, and whoever has waited long enough to be sent away will not miss a moment.
         waiting.send_longest_away(Instant::now());
         if let Ok(slot) = tokio::time::timeout(PATIENCE, Arc::clone(slots).acquire_owned()).await {
-            return Ok((stream, slot.map_err(io::Error::other)?));
+            return slot.map(admitted).map_err(io::Error::other);
         }
     }
 }

@@ -353,6 +353,7 @@ fn dev_needs_nothing_and_everything_works() {
     server.secret_key | [set] | DIR/data/dev.toml:4
     server.trusted_proxies | [] | default
     server.connections_max | 4096 | default
+    server.connections_per_address_max | 1024 | default
     server.requests_max | 512 | default
     server.webhook_requests_max | 128 | default
     server.header_timeout_ms | 5000 | default

@@ -8,7 +8,7 @@ use ordermill::app::catalogue::{self, NewProduct};
 use ordermill::app::{App, Parts, SystemClock, SystemRandomness};
 use ordermill::config::{Config, Mode, StoreUrl};
 use ordermill::http::operations::Readiness;
-use ordermill::http::serve::{ListenLimits, serve};
+use ordermill::http::serve::{Addresses, ListenLimits, serve};
 use ordermill::http::{self, Shared};
 use ordermill::mail::{Catcher, Templates};
 use ordermill::simulator::stripe::{SimulatorSettings, StripeSimulator};
@@ -208,6 +208,7 @@ impl TestApp {
         let shared = Shared { app: Arc::clone(&app), readiness: Arc::new(Readiness::default()), catcher: Some(catcher.clone()) };
         let limits = ListenLimits {
             connections_max: app.config.server.connections_max,
+            addresses: Addresses::new(&app.config.server),
             header_timeout: Duration::from_secs(5),
             drain: Duration::from_secs(5),
         };
@@ -431,7 +432,12 @@ async fn start_stripe(app_url: &str, http: &reqwest::Client, stop: &Cancellation
     let stripe = StripeSimulator::open(None, settings, clock, Arc::new(SystemRandomness::default())).expect("a simulator");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let limits = ListenLimits { connections_max: 256, header_timeout: Duration::from_secs(5), drain: Duration::from_millis(10) };
+    let limits = ListenLimits {
+        connections_max: 256,
+        addresses: Addresses::unlimited(),
+        header_timeout: Duration::from_secs(5),
+        drain: Duration::from_millis(10),
+    };
     tokio::spawn(serve(listener, stripe.router(), limits, stop.clone()));
     tokio::spawn(Arc::clone(&stripe).deliver_webhooks(http.clone(), stop.clone()));
     (stripe, url)

@@ -10,7 +10,7 @@ use crate::cli::boot::Node;
 use crate::cli::demo::TemporaryFolder;
 use crate::cli::output::{Column, Output};
 use crate::cli::{Failure, Outcome, exit};
-use crate::http::serve::{ListenLimits, serve};
+use crate::http::serve::{Addresses, ListenLimits, serve};
 use clap::Args;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -106,7 +106,12 @@ async fn listen(node: &Node) -> Result<(SocketAddr, CancellationToken), Failure>
     let broken = |error: std::io::Error| Failure::unavailable(error.to_string());
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(broken)?;
     let (address, stop) = (listener.local_addr().map_err(broken)?, CancellationToken::new());
-    let limits = ListenLimits { connections_max: 1_024, header_timeout: Duration::from_secs(5), drain: Duration::from_secs(1) };
+    let limits = ListenLimits {
+        connections_max: 1_024,
+        addresses: Addresses::unlimited(),
+        header_timeout: Duration::from_secs(5),
+        drain: Duration::from_secs(1),
+    };
     tokio::spawn(serve(listener, node.router(), limits, stop.clone()));
     Ok((address, stop))
 }

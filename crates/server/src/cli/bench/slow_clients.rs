@@ -13,11 +13,11 @@ use crate::app::{Randomness, SystemRandomness};
 use crate::cli::demo::TemporaryFolder;
 use crate::cli::output::{Column, Output};
 use crate::cli::{Failure, Outcome, exit, file_limit};
+use axum::http::header::CONNECTION;
 use clap::Args;
 use dawdle::{Dawdlers, Way};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How many clients behave well.
@@ -95,7 +95,8 @@ async fn measure(flags: &Flags, server: &Server, world: &World, output: &Output)
     output.note(&format!("{GOOD_CLIENTS} clients alone for {} s", flags.seconds));
     let alone = well_behaved(server.address, world, span).await?;
     output.note(&format!("beside {} that dawdle for {} s", flags.clients, flags.seconds));
-    let dawdlers = Dawdlers::start(server.address, world, flags.clients);
+    let dawdlers = Dawdlers::start(server.address, world, flags.clients)
+        .map_err(|error| Failure::unavailable(format!("no thread for those that dawdle: {error}")))?;
     let gathered = tokio::time::timeout(GATHERING, dawdlers.all_there()).await.is_ok();
     let beside = well_behaved(server.address, world, span).await?;
     let memory_peak = memory(server.pid())?.peak;
@@ -143,7 +144,13 @@ struct Behaved {
 
 /// Users who look at a list, one product after the other, and at their orders, for a while.
 async fn well_behaved(address: SocketAddr, world: &World, span: Duration) -> Result<Behaved, Failure> {
-    let clients = (0..GOOD_CLIENTS).map(|number| tokio::spawn(behave(address, world.token(number), span)));
+    let fresh = || reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
+    let mut clients = Vec::new();
+    for number in 0..GOOD_CLIENTS {
+        let client = fresh().map_err(|error| Failure::unavailable(error.to_string()))?;
+        clients.push((client, world.token(number)));
+    }
+    let clients = clients.into_iter().map(|(client, token)| tokio::spawn(behave(client, address, token, span)));
     let mut all = Behaved::default();
     for client in clients.collect::<Vec<_>>() {
         let one = client.await.map_err(|error| Failure::unavailable(error.to_string()))?;
@@ -154,19 +161,17 @@ async fn well_behaved(address: SocketAddr, world: &World, span: Duration) -> Res
     Ok(all)
 }
 
-async fn behave(address: SocketAddr, token: String, span: Duration) -> Behaved {
-    let (clock, mut behaved, mut sent, mut client) = (Stopwatch::start(), Behaved::default(), 0_u32, None);
+async fn behave(client: reqwest::Client, address: SocketAddr, token: String, span: Duration) -> Behaved {
+    let (clock, mut behaved, mut sent) = (Stopwatch::start(), Behaved::default(), 0_u32);
     while clock.elapsed() < span {
-        let fresh = || reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().map(Arc::new).ok();
-        if sent.is_multiple_of(REQUESTS_A_CONNECTION) {
-            client = fresh();
-        }
-        let Some(client) = &client else { continue };
         let path = if sent.is_multiple_of(2) { "/api/products?limit=10" } else { "/api/orders" };
         let began = clock.elapsed();
         let answer = async {
-            let answer = client.get(format!("http://{address}{path}")).bearer_auth(&token).send().await?.error_for_status()?;
-            answer.bytes().await
+            let mut request = client.get(format!("http://{address}{path}")).bearer_auth(&token);
+            if sent % REQUESTS_A_CONNECTION == REQUESTS_A_CONNECTION - 1 {
+                request = request.header(CONNECTION, "close");
+            }
+            request.send().await?.error_for_status()?.bytes().await
         };
         match answer.await {
             Ok(_) => behaved.times.push(micros(clock.elapsed().saturating_sub(began))),

@@ -3,6 +3,7 @@
 
 use crate::test_app::{Answer, Backend, PASSWORD, TestApp, on_both_stores, order_body};
 use serde_json::json;
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,6 +13,7 @@ on_both_stores! {
     slow_clients_do_not_keep_others_out;
     bodies_that_do_not_end_do_not_keep_others_out;
     a_body_has_an_end_however_steadily_it_comes;
+    one_address_does_not_take_every_place;
 }
 
 /// How many clients the app of slow clients takes at once.
@@ -35,6 +37,40 @@ async fn slow_clients_do_not_keep_others_out(backend: Backend) {
     let mut byte = [0];
     let ended = timeout(Duration::from_secs(5), slow[0].read(&mut byte)).await.expect("it was sent away");
     assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+}
+
+/// Whoever holds as many connections as an address may is closed at once and makes nobody give way; others are served.
+async fn one_address_does_not_take_every_place(backend: Backend) {
+    let app = TestApp::start_set(backend, |config| {
+        (config.server.connections_max, config.server.connections_per_address_max) = (4, 3);
+    })
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(connect(&app).await);
+    }
+    // Long enough that each of them would have to give way.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    for _ in 0..10 {
+        let mut further = connect(&app).await;
+        let ended = timeout(Duration::from_secs(5), further.read(&mut [0])).await.expect("it was closed");
+        assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    }
+    let other = reqwest::Client::builder().no_proxy().local_address(IpAddr::from([127, 0, 0, 2])).build().expect("a client");
+    assert_eq!(other.get(app.at("/livez")).send().await.expect("an answer").status(), 200);
+    for stream in &mut held {
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.expect("it is still there");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    // Those places are free again, and soon counted so.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let again = reqwest::Client::builder().no_proxy().build().expect("a client");
+    while again.get(app.at("/livez")).send().await.is_err() {
+        assert!(Instant::now() < deadline, "the address holds nothing any more");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 async fn connect(app: &TestApp) -> TcpStream {

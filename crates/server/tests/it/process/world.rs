@@ -4,7 +4,7 @@
 use super::server::{Settings, free_port};
 use crate::test_app::Folder;
 use ordermill::app::{Clock, Randomness, SystemClock, SystemRandomness};
-use ordermill::http::serve::{ListenLimits, serve};
+use ordermill::http::serve::{Addresses, ListenLimits, serve};
 use ordermill::simulator::stripe::{SimulatorSettings, StripeSimulator, WebhookRetries};
 use ordermill_core::account::{Notifications, Role, Session, User};
 use ordermill_core::catalogue::{Product, ProductKind};
@@ -179,7 +179,12 @@ async fn start_stripe(port: u16, webhook_url: String, http: &reqwest::Client, st
     let stripe = StripeSimulator::open(None, settings, clock, randomness).expect("a simulator");
     stripe.set_webhook_retries(WebhookRetries { tries: u32::MAX, policy: RetryPolicy { base_ms: 20, cap_ms: 100 } });
     let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
-    let limits = ListenLimits { connections_max: 256, header_timeout: Duration::from_secs(5), drain: Duration::from_millis(10) };
+    let limits = ListenLimits {
+        connections_max: 256,
+        addresses: Addresses::unlimited(),
+        header_timeout: Duration::from_secs(5),
+        drain: Duration::from_millis(10),
+    };
     tokio::spawn(serve(listener, stripe.router(), limits, stop.clone()));
     tokio::spawn(Arc::clone(&stripe).deliver_webhooks(http.clone(), stop.clone()));
     stripe

@@ -1,10 +1,13 @@
 //! Clients that keep a server waiting, each in one way, and come back whenever they are sent away. They come from many addresses
-//! of this machine, as they would from the world.
+//! of this machine, as they would from the world, and take only what time the server and the measured clients leave over: in
+//! the world they would have machines of their own.
 
 use crate::cli::bench::world::World;
+use rustix::process::setpriority_process;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -43,9 +46,12 @@ impl Way {
     }
 }
 
+/// The least of all priorities.
+const NICENESS: i32 = 19;
+
 /// Everybody who dawdles.
 pub(super) struct Dawdlers {
-    tasks: TaskTracker,
+    thread: JoinHandle<std::io::Result<()>>,
     stop: CancellationToken,
     shared: Arc<Shared>,
     there: watch::Receiver<u32>,
@@ -62,21 +68,14 @@ struct Shared {
 }
 
 impl Dawdlers {
-    pub(super) fn start(address: SocketAddr, world: &World, count: u32) -> Self {
+    pub(super) fn start(address: SocketAddr, world: &World, count: u32) -> std::io::Result<Self> {
         let (sender, there) = watch::channel(0);
         let shared =
             Arc::new(Shared { address, token: world.token(0), arrivals: Default::default(), sent_away: AtomicU64::new(0), there: sender });
-        let dawdlers = Self { tasks: TaskTracker::new(), stop: CancellationToken::new(), shared, there, wanted: count };
-        for number in 0..count {
-            let (shared, stop) = (Arc::clone(&dawdlers.shared), dawdlers.stop.clone());
-            dawdlers.tasks.spawn(async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = shared.dawdle(number) => {}
-                }
-            });
-        }
-        dawdlers
+        let stop = CancellationToken::new();
+        let crowd = (Arc::clone(&shared), stop.clone());
+        let thread = std::thread::Builder::new().name("dawdlers".to_owned()).spawn(move || gather(&crowd.0, &crowd.1, count))?;
+        Ok(Self { thread, stop, shared, there, wanted: count })
     }
 
     /// Until each has been let in once.
@@ -88,11 +87,34 @@ impl Dawdlers {
     /// Ends them; returns how often they came, by way, and how often they were sent away.
     pub(super) async fn stop(self) -> ([u64; 4], u64) {
         self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        let thread = self.thread;
+        // Whatever became of the thread, what it counted is true.
+        let _ended = tokio::task::spawn_blocking(move || thread.join()).await;
         let arrivals = self.shared.arrivals.each_ref().map(|count| count.load(Ordering::Relaxed));
         (arrivals, self.shared.sent_away.load(Ordering::Relaxed))
     }
+}
+
+/// Lets so many clients dawdle until they are stopped.
+fn gather(shared: &Arc<Shared>, stop: &CancellationToken, count: u32) -> std::io::Result<()> {
+    // Linux takes a process's number for a thread's here, and none for the calling thread's.
+    setpriority_process(None, NICENESS)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let tasks = TaskTracker::new();
+        for number in 0..count {
+            let (shared, stop) = (Arc::clone(shared), stop.clone());
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = shared.dawdle(number) => {}
+                }
+            });
+        }
+        tasks.close();
+        tasks.wait().await;
+    });
+    Ok(())
 }
 
 impl Shared {
