@@ -3,7 +3,7 @@
 
 use super::arriving::Arriving;
 use super::problem::{Problem, of_status};
-use super::waiting::Waiting;
+use super::waiting::{Waiting, reserve_of};
 use super::{Shared, dev};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -31,6 +31,7 @@ const PATIENCE: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub(super) struct Share {
     slots: Arc<Semaphore>,
+    reserve: usize,
     waiting: Arc<Waiting>,
     sent_away: Counter,
 }
@@ -38,14 +39,16 @@ pub(super) struct Share {
 impl Share {
     /// A share of so many requests, which counts those that it has no room for.
     pub(super) fn new(requests_max: usize, sent_away: Counter) -> Self {
-        Self { slots: Arc::new(Semaphore::new(requests_max)), waiting: Arc::default(), sent_away }
+        Self { slots: Arc::new(Semaphore::new(requests_max)), reserve: reserve_of(requests_max), waiting: Arc::default(), sent_away }
     }
 
     async fn slot(&self) -> Option<SemaphorePermit<'_>> {
+        let is_scarce = self.slots.available_permits() <= self.reserve;
+        let makes_room = is_scarce && self.waiting.send_longest_away(Instant::now());
         if let Ok(slot) = self.slots.try_acquire() {
             return Some(slot);
         }
-        if !self.waiting.send_longest_away(Instant::now()) {
+        if !makes_room {
             return None;
         }
         tokio::time::timeout(PATIENCE, self.slots.acquire()).await.ok()?.ok()

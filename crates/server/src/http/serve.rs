@@ -2,6 +2,7 @@
 //! those who take nothing of their answers, and a drain. The framework's own loop has none of these.
 
 mod addresses;
+mod door;
 mod stall;
 
 pub use addresses::Addresses;
@@ -9,33 +10,34 @@ pub use addresses::Addresses;
 use super::arriving::Arriving;
 use super::client::Peer;
 use super::waiting::{Place, Waiting};
-use addresses::Held;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use door::{Admitted, Door};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use stall::Stream;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// How long the loop rests when the machine has no file handles left (F40): it must neither spin nor die.
 const REST: Duration = Duration::from_millis(50);
+/// The same when somebody was sent away, whose handle will be free in a moment.
+const SHORT_REST: Duration = Duration::from_millis(2);
 
 /// How large the head of a request may be, and how much of a body lies in a connection's buffer at once: with the number of
 /// connections, the bound of what clients can make us remember.
 const BUFFER_BYTES_MAX: usize = 32 * 1024;
 
-/// How long a new client waits for the slot of one that gave way before the next one does.
-const PATIENCE: Duration = Duration::from_millis(2);
+/// How much of an answer the kernel takes for a client that does not read it. Left to itself it takes megabytes: memory, and time to
+/// copy them, for every request that somebody sends without wanting the answer.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// How a listener treats its clients.
 #[derive(Debug, Clone)]
@@ -53,28 +55,27 @@ pub struct ListenLimits {
 
 /// Serves until `stop`, then lets open requests end.
 pub async fn serve(listener: TcpListener, router: Router, limits: ListenLimits, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(limits.connections_max.max(1)));
-    let waiting = Arc::new(Waiting::default());
+    let door = Door::new(limits.connections_max, limits.addresses);
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &limits.addresses, &slots, &waiting) => accepted,
+            accepted = door.next(&listener) => accepted,
         };
         let Admitted { stream, peer, counted } = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 // Whoever waits longest gives their handle back.
-                let has_room = waiting.send_longest_away(Instant::now());
-                tokio::time::sleep(if has_room { PATIENCE } else { REST }).await;
+                let has_room = door.make_room();
+                tokio::time::sleep(if has_room { SHORT_REST } else { REST }).await;
                 continue;
             }
         };
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection without TCP_NODELAY");
+        if let Err(error) = prepare(&stream) {
+            tracing::debug!(%error, "a connection as the system makes them");
         }
-        let place = Waiting::join(&waiting);
+        let place = Waiting::join(door.waiting());
         let connection = connect(stream, peer, &router, &place, limits.header_timeout, &graceful);
         tokio::spawn(async move {
             let _counted = counted;
@@ -93,6 +94,12 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ListenLimits, 
     if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests were still open at the end of the drain");
     }
+}
+
+fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    set_socket_send_buffer_size(stream, SEND_BUFFER_BYTES)?;
+    Ok(())
 }
 
 /// The connection, which says of itself when it waits for its client and when it is served.
@@ -123,31 +130,18 @@ fn connect(
     graceful.watch(connection)
 }
 
-/// A client that may stay, and what it takes until it goes: a slot, and one of its address's connections.
-struct Admitted {
-    stream: TcpStream,
-    peer: Peer,
-    counted: (OwnedSemaphorePermit, Held),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::sockopt::socket_send_buffer_size;
 
-/// The next client and its slot. The client comes first: only when there is one that may stay must somebody give way.
-async fn accept(listener: &TcpListener, addresses: &Addresses, slots: &Arc<Semaphore>, waiting: &Waiting) -> io::Result<Admitted> {
-    let (stream, peer, held) = loop {
-        let (stream, address) = listener.accept().await?;
-        if let Some(held) = addresses.admit(address.ip()) {
-            break (stream, Peer(address.ip()), held);
-        }
-        tracing::debug!("a connection too many from one address");
-    };
-    let admitted = |slot| Admitted { stream, peer, counted: (slot, held) };
-    if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
-        return Ok(admitted(slot));
-    }
-    loop {
-        // At once: others queue behind this one, and whoever has waited long enough to be sent away will not miss a moment.
-        waiting.send_longest_away(Instant::now());
-        if let Ok(slot) = tokio::time::timeout(PATIENCE, Arc::clone(slots).acquire_owned()).await {
-            return slot.map(admitted).map_err(io::Error::other);
-        }
+    #[tokio::test]
+    async fn the_kernel_takes_little_for_who_does_not_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        prepare(&stream).unwrap();
+        // Linux doubles what it is asked for, to count its own overhead.
+        assert_eq!(socket_send_buffer_size(&stream).unwrap(), 2 * SEND_BUFFER_BYTES);
     }
 }

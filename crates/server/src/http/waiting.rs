@@ -11,6 +11,16 @@ use tokio_util::sync::CancellationToken;
 /// How long a connection may wait undisturbed.
 const UNDISTURBED: Duration = Duration::from_millis(500);
 
+/// How many slots are kept free at most, and which part of all there are.
+const RESERVE_MAX: usize = 64;
+const RESERVE_PART: usize = 16;
+
+/// How many of so many slots are kept free: with fewer left somebody gives way already, so that whoever comes next need not
+/// wait for them to go.
+pub(super) fn reserve_of(slots: usize) -> usize {
+    (slots / RESERVE_PART).min(RESERVE_MAX)
+}
+
 /// Who waits, in the order in which they began to.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {

@@ -104,10 +104,15 @@ fn gather(shared: &Arc<Shared>, stop: &CancellationToken, count: u32) -> std::io
         let tasks = TaskTracker::new();
         for number in 0..count {
             let (shared, stop) = (Arc::clone(shared), stop.clone());
+            // Strangers do not send their bytes in step.
+            let late = BETWEEN_BYTES * number / count.max(1);
             tasks.spawn(async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = shared.dawdle(number) => {}
+                    () = async {
+                        tokio::time::sleep(late).await;
+                        shared.dawdle(number).await;
+                    } => {}
                 }
             });
         }
