@@ -2,8 +2,8 @@
 //!
 //! Nothing here may read a clock, draw randomness, touch the network or the disk, or know a store. In reading order:
 //! the vocabulary ([`id`], [`time`], [`money`], [`contact`]), what is sold ([`catalogue`]), the order and its money
-//! ([`order`], [`payment`], [`stripe`]), what happened and who hears of it ([`event`], [`route`], [`job`]), and the
-//! waist through which all of it becomes true at once ([`change`], [`admit`]).
+//! ([`order`], [`payment`], [`stripe`], [`sepay`], [`vietqr`]), what happened and who hears of it ([`event`], [`route`],
+//! [`job`]), and the waist through which all of it becomes true at once ([`change`], [`admit`]).
 
 pub mod digest;
 pub mod id;
@@ -21,7 +21,9 @@ pub mod cart;
 pub mod catalogue;
 pub mod order;
 pub mod payment;
+pub mod sepay;
 pub mod stripe;
+pub mod vietqr;
 
 pub mod event;
 pub mod inbox;
