@@ -309,10 +309,13 @@ fn print(report: &Report, output: &Output) {
 }
 
 fn conclude(report: &Report, output: &Output) -> Outcome {
-    let count = report.0.iter().filter(|checked| checked.state >= State::Finding).count();
+    let found = match report.0.iter().filter(|checked| checked.state >= State::Finding).count() {
+        1 => "1 finding".to_owned(),
+        count => format!("{count} findings"),
+    };
     match report.0.iter().map(|checked| checked.state).max() {
-        Some(State::Wrong) => Err(Failure::usage(format!("the settings are wrong; {count} findings"))),
-        Some(State::Finding) => Err(Failure::new(exit::FAILED, format!("{count} findings"))),
+        Some(State::Wrong) => Err(Failure::usage(format!("the settings are wrong; {found}"))),
+        Some(State::Finding) => Err(Failure::new(exit::FAILED, found)),
         _ => {
             output.note("nothing to do");
             Ok(())
