@@ -4,7 +4,7 @@ use super::{Finding, demand_none, tree};
 use toml::{Table, Value};
 
 /// All that the pure crate may use.
-const CORE: [&str; 6] = ["hex", "ring", "serde", "serde_json", "thiserror", "uuid"];
+const CORE: [&str; 7] = ["hex", "jiff", "ring", "serde", "serde_json", "thiserror", "uuid"];
 /// What the store has nothing to do with.
 const NOT_FOR_STORE: [&str; 8] = ["ordermill", "axum", "clap", "hyper", "lettre", "reqwest", "tower", "tower-http"];
 
